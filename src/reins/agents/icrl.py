@@ -1,0 +1,336 @@
+"""Learning a constraint from demonstrations: ICRL and its baselines, as one composition.
+
+    repeat:  forward step   any agent, on cost 1 − ζ (or on reward r + α log ζ)
+             backward step  ζ, from demonstrations and the agent's own episodes
+
+The methods differ in two independent parts, how ζ is improved and how the agent is told:
+
+                        objective of ζ     the agent sees
+    icrl                likelihood         cost 1 − ζ      (S2 Algorithm 1)
+    icrl, log-reward    likelihood         r + α log ζ     (the matching forward step)
+    binary_classifier   cross-entropy      cost 1 − ζ
+    gail_constraint     cross-entropy      r + α log ζ
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Int
+
+from reins.agents.agent import Agent, AgentState
+from reins.constraints import (
+    Constraint,
+    StopRule,
+    classifier_loss,
+    constraint_likelihood_loss,
+    regulariser_loss,
+    stop_quantities,
+)
+from reins.constraints.likelihood import Weighting
+from reins.data import whole_episodes
+from reins.errors import ConfigError
+from reins.policies import Policy
+from reins.types import Info, Key, Pairs, Trajectory
+
+ConstraintInit = Callable[[Key], Constraint]
+LOG_ZETA_FLOOR = -11.5
+"""log ζ in a reward is cut here (ζ = 1e-5, the 2021 constant), so that it stays finite."""
+
+
+class ConstraintState(NamedTuple):
+    """The agent, ζ, and where in the alternation of the two steps it is."""
+
+    agent: AgentState
+    constraint: Constraint
+    sampled: Constraint
+    """The ζ that the agent was trained for: the denominator of the weights."""
+    optimizer: optax.OptState
+    batches: Int[Array, ""]
+    stopped: Bool[Array, ""]
+    """Whether this backward phase has come to its early stop."""
+    report: Info
+    """Quantities of the latest backward phase."""
+
+    @property
+    def policy(self) -> Policy:
+        return self.agent.policy
+
+
+@dataclasses.dataclass(frozen=True)
+class BackwardStep:
+    """How ζ is improved between forward steps.
+
+    Attributes:
+      forward_updates: agent updates from one backward phase to the next.
+      steps: B, gradient steps of ζ in a backward phase.
+      nominal: nominal episodes sampled `once` for the phase (the batch that the agent is
+        about to learn from), or `afresh` for every gradient step, as S2 Algorithm 1
+        prints (each step then costs a batch, during which the agent does not learn).
+      weighting: see `step_weights`; `none` switches importance sampling off.
+      stop: early stop before a step; None switches it off.
+      regulariser: δ of S2 (8), nats per unit of ζ.
+      regulariser_form: see `regulariser_loss`.
+    """
+
+    forward_updates: int = 10
+    steps: int = 10
+    nominal: Literal["once", "afresh"] = "once"
+    weighting: Weighting = "trajectory"
+    stop: StopRule | None = dataclasses.field(default_factory=StopRule)
+    regulariser: float = 0.0
+    regulariser_form: Literal["step-mean", "trajectory-sum"] = "step-mean"
+
+    def __post_init__(self) -> None:
+        if self.forward_updates < 1 or self.steps < 1:
+            raise ConfigError(
+                "constraint learning needs at least one forward update and one backward "
+                f"step; found {self.forward_updates} and {self.steps}."
+            )
+        if self.regulariser < 0:
+            raise ConfigError(
+                f"the regulariser must not be negative; found {self.regulariser}: it "
+                "would reward forbidding everything."
+            )
+
+
+def constraint_learner(
+    agent: Agent,
+    constraint: ConstraintInit,
+    optimizer: optax.GradientTransformation,
+    expert: Pairs,
+    *,
+    horizon: int,
+    backward: BackwardStep,
+    objective: Literal["likelihood", "cross-entropy"] = "likelihood",
+    forward: Literal["cost", "log-reward"] = "cost",
+    temperature: float = 1.0,
+) -> Agent:
+    """Alternate an agent's updates with updates of the constraint that it obeys.
+
+    Source: S2 Algorithm 1, (7)-(12); SPEC 8.
+
+    Args:
+      agent: the forward step, any agent that reads `rewards` (and `costs`).
+      constraint: how to make ζ from a key.
+      optimizer: of ζ.
+      expert: the demonstrations, aligned pairs (s_t, a_t).
+      horizon: steps that trajectories are cut to; rollouts must be at least as long.
+      backward: how ζ is improved.
+      objective: of ζ.
+      forward: whether the agent gets cost 1 − ζ, or reward r + α log ζ.
+      temperature: α, units of reward per nat, for `log-reward`.
+    """
+    afresh = backward.nominal == "afresh"
+    period = backward.forward_updates + (backward.steps if afresh else 0)
+
+    def loss(zeta: Constraint, sampled: Constraint, nominal: Pairs, log_masses: Array):
+        pairs = (expert.observations, expert.actions)
+        nominal_pairs = (nominal.observations, nominal.actions)
+        if objective == "cross-entropy":
+            expert_logits = zeta.logits(*pairs)
+            nominal_logits = zeta.logits(*nominal_pairs)
+            return classifier_loss(
+                expert_logits, expert.mask, nominal_logits, nominal.mask
+            )
+        expert_terms = (zeta.log_zeta(*pairs), expert.mask)
+        nominal_terms = (zeta.log_zeta(*nominal_pairs), nominal.mask)
+        value, _ = constraint_likelihood_loss(
+            *expert_terms,
+            *nominal_terms,
+            sampled.log_zeta(*nominal_pairs),
+            horizon=horizon,
+            weighting=backward.weighting,
+            log_masses=log_masses,
+        )
+        reluctance = regulariser_loss(
+            *expert_terms, *nominal_terms, form=backward.regulariser_form
+        )
+        return value + backward.regulariser * reluctance
+
+    def improve(state: ConstraintState, nominal: Pairs) -> ConstraintState:
+        """One gradient step of ζ, unless the stop rule says that it has gone too far."""
+        there = jnp.any(nominal.mask, axis=1)
+        log_masses = jnp.where(there, -jnp.log(jnp.maximum(jnp.sum(there), 1)), -jnp.inf)
+        value, gradients = jax.value_and_grad(loss)(
+            state.constraint, state.sampled, nominal, log_masses
+        )
+        pairs = (nominal.observations, nominal.actions)
+        moved = state.constraint.log_zeta(*pairs) - state.sampled.log_zeta(*pairs)
+        log_ratios = jnp.sum(jnp.where(nominal.mask, moved, 0.0), axis=1)
+        stop, report = stop_quantities(log_ratios, log_masses, backward.stop or StopRule())
+        if backward.stop is None or objective == "cross-entropy":
+            stop = jnp.asarray(False)
+        stopped = state.stopped | stop | ~jnp.any(there)
+        updates, opt_state = optimizer.update(
+            gradients, state.optimizer, state.constraint
+        )
+        improved = optax.apply_updates(state.constraint, updates)
+        taken = ~stopped
+        return state._replace(
+            constraint=_choose(taken, improved, state.constraint),
+            optimizer=_choose(taken, opt_state, state.optimizer),
+            stopped=stopped,
+            report={
+                **report,
+                "constraint_loss": value,
+                "constraint_steps": state.report["constraint_steps"] + taken,
+            },
+        )
+
+    def backward_phase(state: ConstraintState, nominal: Pairs) -> ConstraintState:
+        def body(state: ConstraintState, _):
+            return improve(state, nominal), None
+
+        return jax.lax.scan(body, begin(state), None, length=backward.steps)[0]
+
+    def begin(state: ConstraintState) -> ConstraintState:
+        report = {**state.report, "constraint_steps": jnp.zeros(())}
+        return state._replace(
+            sampled=state.constraint, stopped=jnp.asarray(False), report=report
+        )
+
+    def forward_step(state: ConstraintState, batch: Trajectory, key: Key):
+        # gather: the batch as the agent sees it, priced by the present constraint
+        pairs = (batch.observations, batch.actions)
+        costs = state.constraint.cost(*pairs)
+        seen = batch._replace(costs=costs)
+        if forward == "log-reward":
+            log_zeta = jnp.maximum(state.constraint.log_zeta(*pairs), LOG_ZETA_FLOOR)
+            seen = seen._replace(rewards=batch.rewards + temperature * log_zeta)
+        # credit, weigh, ascend, constrain: the agent's own
+        trained, info = agent.update(state.agent, seen, key)
+        return state._replace(agent=trained), info | {"learned_cost": jnp.mean(costs)}
+
+    def init(key: Key) -> ConstraintState:
+        agent_key, constraint_key = jax.random.split(key)
+        zeta = constraint(constraint_key)
+        names = ["kl_old_new", "kl_new_old", "ess_fraction", "constraint_loss"]
+        return ConstraintState(
+            agent=agent.init(agent_key),
+            constraint=zeta,
+            sampled=zeta,
+            optimizer=optimizer.init(zeta),
+            batches=jnp.zeros((), jnp.int32),
+            stopped=jnp.asarray(False),
+            report={name: jnp.zeros(()) for name in [*names, "constraint_steps"]},
+        )
+
+    def update(
+        state: ConstraintState, batch: Trajectory, key: Key
+    ) -> tuple[ConstraintState, Info]:
+        # gather
+        nominal = whole_episodes(batch, horizon=horizon)
+        place = state.batches % period
+        # constrain: improve ζ on demonstrations against the agent's own episodes
+        if afresh:
+            state = jax.lax.cond(
+                place == backward.forward_updates, begin, lambda s: s, state
+            )
+            learns = place >= backward.forward_updates
+            state = jax.lax.cond(
+                learns, lambda s: improve(s, nominal), lambda s: s, state
+            )
+        else:
+            due = place == backward.forward_updates - 1
+            state = jax.lax.cond(
+                due, lambda s: backward_phase(s, nominal), lambda s: s, state
+            )
+        # ascend: the agent under the constraint
+        trained, info = forward_step(state, batch, key)
+        if afresh:
+            trained = _choose(learns, state, trained)
+        info |= {f"constraint/{name}": value for name, value in state.report.items()}
+        return trained._replace(batches=state.batches + 1), info
+
+    def act(state: ConstraintState, observations: Array, key: Key) -> Array:
+        return agent.act(state.agent, observations, key)
+
+    return Agent(init, act, update)
+
+
+def icrl(
+    agent: Agent,
+    constraint: ConstraintInit,
+    optimizer: optax.GradientTransformation,
+    expert: Pairs,
+    *,
+    horizon: int,
+    backward: BackwardStep,
+    forward: Literal["cost", "log-reward"] = "cost",
+    temperature: float = 1.0,
+) -> Agent:
+    """Inverse constrained RL: ζ by maximum likelihood, under importance weights.
+
+    Source: S2 Algorithm 1.   Args: as `constraint_learner`.
+    """
+    return constraint_learner(
+        agent,
+        constraint,
+        optimizer,
+        expert,
+        horizon=horizon,
+        backward=backward,
+        forward=forward,
+        temperature=temperature,
+    )
+
+
+def binary_classifier(
+    agent: Agent,
+    constraint: ConstraintInit,
+    optimizer: optax.GradientTransformation,
+    expert: Pairs,
+    *,
+    horizon: int,
+    backward: BackwardStep,
+) -> Agent:
+    """Baseline: ζ tells expert from nominal by cross-entropy; cost 1 − ζ as in ICRL.
+
+    Source: S2, baselines (BC).   Args: as `constraint_learner`.
+    """
+    return constraint_learner(
+        agent,
+        constraint,
+        optimizer,
+        expert,
+        horizon=horizon,
+        backward=backward,
+        objective="cross-entropy",
+    )
+
+
+def gail_constraint(
+    agent: Agent,
+    constraint: ConstraintInit,
+    optimizer: optax.GradientTransformation,
+    expert: Pairs,
+    *,
+    horizon: int,
+    backward: BackwardStep,
+    temperature: float = 1.0,
+) -> Agent:
+    """Baseline: an unconstrained agent on r + α log ζ, with ζ GAIL's discriminator.
+
+    ζ is improved after every batch, as GAIL's discriminator is.
+
+    Source: S2, baselines (GC).   Args: as `constraint_learner`.
+    """
+    return constraint_learner(
+        agent,
+        constraint,
+        optimizer,
+        expert,
+        horizon=horizon,
+        backward=dataclasses.replace(backward, forward_updates=1),
+        objective="cross-entropy",
+        forward="log-reward",
+        temperature=temperature,
+    )
+
+
+def _choose(condition: Bool[Array, ""], new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)

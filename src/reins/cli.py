@@ -1,0 +1,260 @@
+"""The command line: `reins COMMAND --help` says what each one takes."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from reins.envs import ENVS
+from reins.errors import ReinsError
+from reins.experiments import evaluate, run
+from reins.experiments.config import (
+    AGENTS,
+    EXPERIMENTS,
+    METHODS,
+    LearnConfig,
+    RunConfig,
+    TrainConfig,
+)
+from reins.experiments.files import (
+    load_demonstrations,
+    save_demonstrations,
+    shipped_demonstrations,
+    write_json,
+)
+from reins.experiments.record import (
+    SUMMARY_FILE,
+    SUMMARY_SCHEMA,
+    default_folder,
+    versions,
+)
+from reins.experiments.report import Terminal, complain, names_table
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """Where a command writes, and how it speaks."""
+
+    out: Path | None = None
+    """Folder for the results; made when it is not there."""
+    json: bool = False
+    """Print the summary alone, as JSON."""
+
+
+Common = Annotated[Output, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]
+
+
+def _output() -> Any:
+    return dataclasses.field(default_factory=Output)
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """Name agents, environments, methods, demonstrations and experiments."""
+
+    output: Common = _output()
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train an agent in an environment."""
+
+    config: tyro.conf.OmitArgPrefixes[TrainConfig]
+    output: Common = _output()
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnConstraint:
+    """Learn a constraint from demonstrations."""
+
+    config: tyro.conf.OmitArgPrefixes[LearnConfig]
+    output: Common = _output()
+
+
+@dataclasses.dataclass(frozen=True)
+class Demo:
+    """Learn LapGridWorld's hidden rule by every method, in about a minute."""
+
+    config: tyro.conf.OmitArgPrefixes[RunConfig] = dataclasses.field(
+        default_factory=RunConfig
+    )
+    output: Common = _output()
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Measure a trained agent's return and violations afresh."""
+
+    folder: tyro.conf.Positional[Path]
+    """What --out named when it was trained."""
+    episodes: int = 100
+    """Episodes of each seed, drawn from the stochastic policy."""
+    key: int = 0
+    """Random seed of the evaluation."""
+    output: Common = _output()
+
+
+@dataclasses.dataclass(frozen=True)
+class Plot:
+    """Draw the learning curves of one run or several."""
+
+    folders: tyro.conf.Positional[tuple[Path, ...]]
+    """What --out named when they were trained."""
+    output: Common = _output()
+
+
+@dataclasses.dataclass(frozen=True)
+class Resume:
+    """Go on with a run that was stopped, killed or cut off."""
+
+    folder: tyro.conf.Positional[Path]
+    """What --out named when it began."""
+    output: Common = _output()
+
+
+@dataclasses.dataclass(frozen=True)
+class Make:
+    """Record a trained agent's episodes as demonstrations."""
+
+    file: tyro.conf.Positional[Path]
+    """Where to write them: FILE.npz, with FILE.json beside it."""
+    agent: Path
+    """Folder of the trained agent."""
+    episodes: int = 20
+    """How many episodes."""
+    seed: int | None = None
+    """Which seed's agent; the first one when not said."""
+    key: int = 0
+    """Random seed of the episodes."""
+    output: Common = _output()
+
+
+@dataclasses.dataclass(frozen=True)
+class DemonstrationsCommand:
+    """Demonstrations: make them from a trained agent."""
+
+    command: Annotated[Make, tyro.conf.subcommand("make")]
+
+
+Command = (
+    Annotated[List, tyro.conf.subcommand("list")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[LearnConstraint, tyro.conf.subcommand("learn-constraint")]
+    | Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Plot, tyro.conf.subcommand("plot")]
+    | Annotated[Resume, tyro.conf.subcommand("resume")]
+    | Annotated[DemonstrationsCommand, tyro.conf.subcommand("demonstrations")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (2 for what the user can mend)."""
+    command = tyro.cli(Command, args=arguments, prog="reins", description=__doc__)
+    if isinstance(command, DemonstrationsCommand):
+        command = command.command
+    terminal = Terminal(quiet=command.output.json)
+    try:
+        summary = _carry_out(command, command.output.out, terminal)
+    except ReinsError as error:
+        complain(f"{type(error).__name__}: {error}")
+        return 2
+    except KeyboardInterrupt:
+        complain("stopped; what was reached is saved. `reins resume DIR` goes on.")
+        return 130
+    if command.output.json:
+        print(json.dumps(summary, indent=2))
+    return 0
+
+
+def _carry_out(command: Any, out: Path | None, terminal: Terminal) -> dict[str, Any]:
+    match command:
+        case List():
+            return _list(out, terminal)
+        case Train(config=config) | LearnConstraint(config=config):
+            return run.start(config, out or default_folder(config.agent), terminal)
+        case Demo(config=settings):
+            return run.demo(out or Path("runs/demo"), settings, terminal)
+        case Resume(folder=folder):
+            return _copied(run.resume(folder, terminal), folder, out)
+        case Evaluate(folder=folder):
+            return evaluate.evaluate(
+                folder,
+                out or folder / "evaluation",
+                episodes=command.episodes,
+                key=command.key,
+                terminal=terminal,
+            )
+        case Plot(folders=folders):
+            return evaluate.plot_runs(folders, out or folders[0] / "plots", terminal)
+        case Make():
+            return _make(command, out, terminal)
+    raise TypeError(f"no command {command!r}")
+
+
+def _copied(summary: dict[str, Any], folder: Path, out: Path | None) -> dict[str, Any]:
+    if out is not None and out != folder:
+        write_json(out / SUMMARY_FILE, summary)
+    return summary
+
+
+def _list(out: Path | None, terminal: Terminal) -> dict[str, Any]:
+    sections = {
+        "agents": AGENTS,
+        "methods": METHODS,
+        "environments": {name: entry.summary for name, entry in ENVS.items()},
+        "demonstrations": {
+            name: _describe(name) for name in shipped_demonstrations()
+        },
+        "experiments": EXPERIMENTS,
+    }
+    terminal.show(*[names_table(title, names) for title, names in sections.items()])
+    summary = {"schema": SUMMARY_SCHEMA, "command": "list", **sections}
+    if out is not None:
+        write_json(out / SUMMARY_FILE, summary)
+    return summary
+
+
+def _describe(name: str) -> str:
+    found = load_demonstrations(name)
+    return f"{len(found.actions)} episodes in {found.env_id}."
+
+
+def _make(command: Make, out: Path | None, terminal: Terminal) -> dict[str, Any]:
+    made_by = (
+        f"reins demonstrations make {command.file.name} --agent "
+        f"{command.agent.name} --episodes {command.episodes} --key {command.key}"
+    )
+    found = evaluate.demonstrate(
+        command.agent,
+        episodes=command.episodes,
+        seed=command.seed,
+        key=command.key,
+        made_by=made_by,
+    )
+    save_demonstrations(command.file, found)
+    summary = {
+        "schema": SUMMARY_SCHEMA,
+        "command": "demonstrations make",
+        "env": found.env_id,
+        "file": str(command.file.with_suffix(".npz")),
+        "made_by": found.made_by,
+        "episodes": len(found.actions),
+        "return": found.returns.tolist(),
+        "versions": versions(),
+    }
+    if out is not None:
+        write_json(out / SUMMARY_FILE, summary)
+    terminal.say(
+        f"{summary['episodes']} episodes, mean return {found.returns.mean():.1f}, "
+        f"written to {summary['file']}."
+    )
+    return summary
+
+
+if __name__ == "__main__":
+    sys.exit(main())

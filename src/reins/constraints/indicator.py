@@ -1,0 +1,129 @@
+"""ζ(s, a) in (0, 1): a soft indicator of "allowed", and the cost 1 − ζ."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Shaped
+
+from reins.errors import ConfigError
+from reins.networks import MLP
+from reins.types import Key
+
+
+@dataclasses.dataclass(frozen=True)
+class InputSpec:
+    """Which dimensions of observation and action a constraint sees, and how.
+
+    Attributes:
+      observation_size: length of the observations it was made for.
+      action_size: length of the action vectors, or the number of discrete actions.
+      discrete: whether actions are discrete; then the input is their one-hot code.
+      observation_dims, action_dims: the chosen dimensions (an empty tuple: none).
+      clip: observations are clipped to ± this, in their own units, before anything else.
+      offset, scale: fixed statistics of the chosen observation dimensions:
+        input = (clipped observation − offset) / scale.
+    """
+
+    observation_size: int
+    action_size: int
+    discrete: bool
+    observation_dims: tuple[int, ...]
+    action_dims: tuple[int, ...]
+    clip: float = 20.0
+    offset: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        n = len(self.observation_dims)
+        object.__setattr__(self, "offset", self.offset or (0.0,) * n)
+        object.__setattr__(self, "scale", self.scale or (1.0,) * n)
+        self._check("observation", self.observation_dims, self.observation_size)
+        self._check("action", self.action_dims, self.action_size)
+        if not self.observation_dims and not self.action_dims:
+            raise ConfigError(
+                "a constraint was asked for that sees no dimension of observation or "
+                "action; it would be one number. Choose at least one dimension."
+            )
+        if len(self.offset) != n or len(self.scale) != n:
+            raise ConfigError(
+                f"a constraint on {n} observation dimensions needs {n} offsets and "
+                f"scales; found {len(self.offset)} and {len(self.scale)}."
+            )
+
+    def _check(self, kind: str, dims: Sequence[int], size: int) -> None:
+        wrong = [d for d in dims if not 0 <= d < size]
+        if wrong:
+            raise ConfigError(
+                f"the constraint's {kind} dimensions {wrong} do not exist: {kind}s have "
+                f"{size} dimensions, counted from 0. Choose among 0..{size - 1}."
+            )
+
+    @property
+    def size(self) -> int:
+        """Length of the network's input."""
+        return len(self.observation_dims) + len(self.action_dims)
+
+
+class Constraint(eqx.Module):
+    """ζ(s, a) = sigmoid(network(chosen, clipped, normalised dimensions of s and a))."""
+
+    network: MLP
+    inputs: InputSpec = eqx.field(static=True)
+
+    def logits(
+        self, observations: Shaped[Array, "*batch S"], actions: Shaped[Array, "..."]
+    ) -> Float[Array, "*batch"]:
+        """log ζ/(1 − ζ) of each pair."""
+        return self.network(network_inputs(self.inputs, observations, actions))[..., 0]
+
+    def log_zeta(
+        self, observations: Shaped[Array, "*batch S"], actions: Shaped[Array, "..."]
+    ) -> Float[Array, "*batch"]:
+        """log ζ(s, a) ≤ 0, exact however small ζ is."""
+        return jax.nn.log_sigmoid(self.logits(observations, actions))
+
+    def zeta(
+        self, observations: Shaped[Array, "*batch S"], actions: Shaped[Array, "..."]
+    ) -> Float[Array, "*batch"]:
+        """ζ(s, a) in (0, 1): 1 is allowed."""
+        return jax.nn.sigmoid(self.logits(observations, actions))
+
+    def cost(
+        self, observations: Shaped[Array, "*batch S"], actions: Shaped[Array, "..."]
+    ) -> Float[Array, "*batch"]:
+        """1 − ζ(s, a), the cost of S2 (9)."""
+        return jax.nn.sigmoid(-self.logits(observations, actions))
+
+
+def network_inputs(
+    inputs: InputSpec,
+    observations: Shaped[Array, "*batch S"],
+    actions: Shaped[Array, "..."],
+) -> Float[Array, "*batch n"]:
+    """The chosen dimensions, clipped and normalised, as one vector per pair."""
+    observations = jnp.asarray(observations, jnp.float32)
+    seen = jnp.clip(observations, -inputs.clip, inputs.clip)
+    seen = seen[..., jnp.asarray(inputs.observation_dims, jnp.int32)]
+    seen = (seen - jnp.asarray(inputs.offset)) / jnp.asarray(inputs.scale)
+    if inputs.discrete:
+        done = jax.nn.one_hot(actions, inputs.action_size)
+    else:
+        done = jnp.asarray(actions, jnp.float32)
+    done = done[..., jnp.asarray(inputs.action_dims, jnp.int32)]
+    return jnp.concatenate([seen, done], axis=-1)
+
+
+def constraint_network(
+    inputs: InputSpec, *, hidden: Sequence[int] = (20,), activation: str = "relu"
+) -> Callable[[Key], Constraint]:
+    """How to make a constraint from a key: an MLP, ζ near 1/2 everywhere at first."""
+
+    def init(key: Key) -> Constraint:
+        sizes = (inputs.size, *hidden, 1)
+        network = MLP(key, sizes, activation=activation, final_gain=0.1)
+        return Constraint(network, inputs)
+
+    return init

@@ -1,0 +1,133 @@
+"""The likelihood of a constraint given demonstrations (S2 (5)-(11)) and its regulariser.
+
+Rows are trajectories: N of the expert, M of the nominal agent, padded to T steps. Sums over
+time, means over trajectories, divided by `horizon` (SPEC 8, normalisation).
+"""
+
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from reins.weights import effective_sample_size, normalised_weights
+
+Weighting = Literal["trajectory", "step-pooled", "step-time", "none"]
+WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
+
+
+def step_weights(
+    log_ratios: Float[Array, "M T"],
+    mask: Bool[Array, "M T"],
+    log_masses: Float[Array, " M"],
+    *,
+    weighting: Weighting = "trajectory",
+) -> Float[Array, "M T"]:
+    """The weight ω̂ of every nominal step; a trajectory's mass is 1/M without weighting.
+
+    trajectory    ω̂_jt = softmax_j(Σ_t log ω_jt): exact in the limit.
+    step-pooled   ω̂_jt = mass_j ω_jt / (mean ω over all valid steps): S2 (10), biased.
+    step-time     ω̂_jt = mass_j ω_jt / (mean ω over the rows valid at t), biased.
+    none          ω̂_jt = mass_j.
+
+    Source: S2 (10), (11), (14), (15); SPEC 8, 11.2 (E[ω] is not 1: self-normalised).
+    Identities: equal constraints give the masses; a constant factor on ω changes nothing.
+
+    Args:
+      log_ratios: log ω = log ζ(s, a) − log ζ_sampled(s, a) in nats.
+      mask: valid steps.
+      log_masses: log-probability of each trajectory; −log M for M draws.
+    """
+    masses = jnp.exp(log_masses)[:, None] * jnp.ones_like(log_ratios)
+    log_ratios = jnp.where(mask, log_ratios, 0.0)
+    if weighting == "trajectory":
+        weights = normalised_weights(jnp.sum(log_ratios, axis=1) + log_masses)
+        return jnp.where(mask, weights[:, None], 0.0)
+    if weighting == "step-pooled":
+        valid = jnp.where(mask, masses, 0.0)
+        ratios = jnp.exp(log_ratios)
+        return valid * ratios * jnp.sum(valid) / jnp.sum(valid * ratios)
+    if weighting == "step-time":
+        valid = jnp.where(mask, masses, 0.0)
+        weighted = valid * jnp.exp(log_ratios)
+        totals = jnp.sum(weighted, axis=0) / jnp.maximum(jnp.sum(valid, axis=0), 1e-30)
+        return weighted / jnp.maximum(totals, 1e-30)
+    return jnp.where(mask, masses, 0.0)
+
+
+def constraint_likelihood_loss(
+    expert_log_zeta: Float[Array, "N T"],
+    expert_mask: Bool[Array, "N T"],
+    nominal_log_zeta: Float[Array, "M T"],
+    nominal_mask: Bool[Array, "M T"],
+    sampled_log_zeta: Float[Array, "M T"],
+    *,
+    horizon: int,
+    weighting: Weighting = "trajectory",
+    log_masses: Float[Array, " M"] | None = None,
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """−[ mean_expert Σ_t log ζ − Σ_nominal ω̂ Σ_t log ζ ] / horizon.
+
+    Source: S2 (7), (11).
+    Target: log-likelihood of the demonstrations under π(τ) ∝ exp(r/α) Π ζ, divided by
+    the horizon. With trajectory weights consistent (exact when the nominal rows
+    enumerate the sampled distribution); per step biased even in the limit (SPEC 11.2).
+    Identities: the nominal set equal to the expert's, unweighted, gives gradient 0.
+
+    Args:
+      expert_log_zeta, nominal_log_zeta: log ζ(s_t, a_t) under the constraint to be
+        improved, differentiable.
+      expert_mask, nominal_mask: valid steps.
+      sampled_log_zeta: log ζ under the constraint for which the nominal agent was
+        trained; the ratio ω = ζ/ζ_sampled is constant under differentiation.
+      horizon: steps by which both sums are divided.
+      weighting: see `step_weights`.
+      log_masses: log-probability of each nominal row, when they are not equal draws.
+    Returns: the loss, and info with `ess` (of the trajectory weights, in trajectories)
+      and the two means of log ζ per step of the horizon.
+    """
+    m = nominal_log_zeta.shape[0]
+    if log_masses is None:
+        log_masses = jnp.full(m, -jnp.log(m))
+    log_ratios = jax.lax.stop_gradient(nominal_log_zeta - sampled_log_zeta)
+    weights = step_weights(log_ratios, nominal_mask, log_masses, weighting=weighting)
+    expert = jnp.sum(jnp.where(expert_mask, expert_log_zeta, 0.0), axis=1)
+    expert_mean = jnp.mean(expert) / horizon
+    nominal_mean = jnp.sum(weights * nominal_log_zeta) / horizon
+    totals = jnp.sum(jnp.where(nominal_mask, log_ratios, 0.0), axis=1)
+    info = {
+        "expert_log_zeta": expert_mean,
+        "nominal_log_zeta": nominal_mean,
+        "ess": effective_sample_size(totals + log_masses),
+    }
+    return nominal_mean - expert_mean, info
+
+
+def regulariser_loss(
+    expert_log_zeta: Float[Array, "N T"],
+    expert_mask: Bool[Array, "N T"],
+    nominal_log_zeta: Float[Array, "M T"],
+    nominal_mask: Bool[Array, "M T"],
+    *,
+    form: Literal["step-mean", "trajectory-sum"] = "step-mean",
+) -> Float[Array, ""]:
+    """−Σ_sets (ζ − 1): the reluctance to forbid, to be multiplied by δ.
+
+    step-mean        the mean of ζ(s, a) − 1 over each set's steps, added.
+    trajectory-sum   Σ_τ [Π_t ζ(s_t, a_t) − 1] over both sets, as printed.
+
+    Source: S2 (8); ours is the mean per step (SPEC 8).
+    Args: as `constraint_likelihood_loss`.
+    """
+
+    def reluctance(log_zeta: Array, mask: Array) -> Array:
+        if form == "trajectory-sum":
+            totals = jnp.sum(jnp.where(mask, log_zeta, 0.0), axis=1)
+            return jnp.sum(jnp.expm1(totals))
+        steps = jnp.maximum(jnp.sum(mask), 1)
+        return jnp.sum(jnp.where(mask, jnp.expm1(log_zeta), 0.0)) / steps
+
+    return -(
+        reluctance(expert_log_zeta, expert_mask)
+        + reluctance(nominal_log_zeta, nominal_mask)
+    )

@@ -1,0 +1,19 @@
+"""Credit: what each action is held responsible for (SPEC 2)."""
+
+from reins.credit.advantages import gae_advantages, td_errors
+from reins.credit.baselines import (
+    constant_baseline,
+    leave_one_out_mean,
+    time_baseline,
+)
+from reins.credit.returns import returns_to_go, total_returns
+
+__all__ = [
+    "constant_baseline",
+    "gae_advantages",
+    "leave_one_out_mean",
+    "returns_to_go",
+    "td_errors",
+    "time_baseline",
+    "total_returns",
+]

@@ -1,0 +1,47 @@
+"""Critics: networks that predict returns, and the losses that fit them."""
+
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from reins.networks import MLP
+from reins.types import Key
+
+
+class ValueCritic(eqx.Module):
+    """V(s), one number per observation."""
+
+    network: MLP
+
+    def __call__(self, observations: Float[Array, "*batch D"]) -> Float[Array, "*batch"]:
+        return self.network(observations)[..., 0]
+
+
+def value_critic(
+    observation_size: int, *, hidden: Sequence[int] = (64, 64), activation: str = "tanh"
+) -> Callable[[Key], ValueCritic]:
+    """How to make a V critic from a key."""
+
+    def init(key: Key) -> ValueCritic:
+        sizes = (observation_size, *hidden, 1)
+        return ValueCritic(MLP(key, sizes, activation=activation))
+
+    return init
+
+
+def value_loss(
+    values: Float[Array, "*batch"],
+    targets: Float[Array, "*batch"],
+    mask: Bool[Array, "*batch"],
+) -> Float[Array, ""]:
+    """Half the mean squared error to fixed targets, over valid steps.
+
+    ½ mean (V(s_t) − y_t)²;  y_t = G_t fits by Monte Carlo, y_t = r + γV(s') by TD.
+
+    Source: S3, fitting V.
+    """
+    errors = jnp.square(values - jax.lax.stop_gradient(targets))
+    return 0.5 * jnp.sum(jnp.where(mask, errors, 0.0)) / jnp.maximum(jnp.sum(mask), 1)

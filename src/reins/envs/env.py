@@ -1,0 +1,56 @@
+"""Compiled environments: pure functions that JAX can run inside a training loop."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Array, Bool, Float, Shaped
+
+from reins.types import Key
+
+EnvState = Any
+"""A pytree of arrays: everything needed to go on."""
+
+
+class Step(NamedTuple):
+    """What one step shows; the observation is the one *before* any reset."""
+
+    observation: Shaped[Array, "..."]
+    reward: Float[Array, ""]
+    cost: Float[Array, ""]
+    terminated: Bool[Array, ""]
+    truncated: Bool[Array, ""]
+
+
+class Env(NamedTuple):
+    """An environment as pure functions of one state (`vmap` makes many).
+
+    Attributes:
+      name: the id it is registered under.
+      observation_space, action_space: as in Gymnasium.
+      horizon: steps after which an episode is truncated; the rollout counts them.
+      reset: key -> (state, observation).
+      step: (state, action, key) -> (state, Step). `truncated` in the step is for
+        reasons other than the horizon. `cost` is the true cost where one is known.
+    """
+
+    name: str
+    observation_space: spaces.Space
+    action_space: spaces.Space
+    horizon: int
+    reset: Callable[[Key], tuple[EnvState, Array]]
+    step: Callable[[EnvState, Array, Key], tuple[EnvState, Step]]
+
+
+class Rule(NamedTuple):
+    """The true rule of a small environment as a table, to judge a learned one by.
+
+    Attributes:
+      observations, actions: every pair that there is, P of them.
+      forbidden: which of them the rule forbids.
+    """
+
+    observations: Shaped[np.ndarray, "P ..."]
+    actions: Shaped[np.ndarray, "P ..."]
+    forbidden: Bool[np.ndarray, " P"]

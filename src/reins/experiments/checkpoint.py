@@ -1,0 +1,97 @@
+"""Checkpoints: a pytree of arrays and a JSON record in one safetensors file.
+
+The record lies in the file's own metadata, so one rename puts both in place. Every leaf
+is stored under the path that leads to it; random keys as their raw data.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from reins.errors import DataError, sentence_of_faults
+from reins.experiments.files import write_whole
+
+RECORD = "reins"
+
+
+def save_checkpoint(path: Path, tree: Any, record: dict[str, Any]) -> None:
+    """Write a pytree of arrays with a JSON record, whole or not at all."""
+    arrays = {name: np.asarray(_raw(leaf)) for name, leaf in _named(tree)}
+    content = save(arrays, {RECORD: json.dumps(record)})
+    write_whole(path, lambda stream: stream.write(content))
+
+
+def load_record(path: Path) -> dict[str, Any]:
+    """The JSON record of a checkpoint, without its arrays.
+
+    Raises: DataError when the file is missing, damaged or not ours.
+    """
+    return _open(path)[0]
+
+
+def load_checkpoint(path: Path, template: Any) -> tuple[Any, dict[str, Any]]:
+    """Read a pytree with the structure of a template, and its record.
+
+    Args:
+      path: the file.
+      template: the same pytree with arrays or shapes (`jax.eval_shape`) for leaves.
+
+    Raises: DataError that lists every array that is missing, too many, or of another
+      shape or type.
+    """
+    record, arrays = _open(path)
+    named = _named(template)
+    faults = [f"array {name} is missing" for name, _ in named if name not in arrays]
+    faults += [
+        f"array {name} is not expected" for name in arrays.keys() - dict(named).keys()
+    ]
+    for name, leaf in named:
+        expected = jax.eval_shape(_raw, leaf)
+        found = arrays.get(name)
+        if found is None:
+            continue
+        if found.shape != expected.shape or found.dtype != expected.dtype:
+            faults.append(
+                f"array {name} is {found.dtype}{list(found.shape)}; expected "
+                f"{expected.dtype}{list(expected.shape)}"
+            )
+    if faults:
+        raise DataError(sentence_of_faults(f"checkpoint {path} does not fit", faults))
+    leaves = [_cooked(arrays[name], leaf) for name, leaf in named]
+    return jax.tree.unflatten(jax.tree.structure(template), leaves), record
+
+
+def _open(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            record = json.loads((stored.metadata() or {})[RECORD])
+            return record, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (FileNotFoundError, IsADirectoryError):
+        raise DataError(f"there is no file {path}. Check the path.") from None
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise DataError(
+            f"{path} is not a file that reins wrote, or it is damaged ({error})."
+        ) from None
+
+
+def _named(tree: Any) -> list[tuple[str, Any]]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _raw(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _cooked(array: np.ndarray, leaf: Any) -> Any:
+    return jax.random.wrap_key_data(jnp.asarray(array)) if _is_key(leaf) else array

@@ -1,0 +1,335 @@
+"""What a run is told: frozen dataclasses, checked when built, kept as JSON beside the run."""
+
+import dataclasses
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from reins.agents.icrl import BackwardStep
+from reins.constraints import StopRule
+from reins.constraints.likelihood import Weighting
+from reins.errors import ConfigError, sentence_of_faults, unknown_name
+
+AGENTS: dict[str, str] = {
+    "ppo": "Clipped surrogate, value critic, several passes over each batch.",
+    "ppo-lagrangian": "PPO under a budget of cost, held by one dual variable.",
+}
+METHODS: dict[str, str] = {
+    "icrl": "Constraint by maximum likelihood with importance weights (S2).",
+    "classifier": "Baseline: constraint by telling expert from nominal.",
+    "gail-constraint": "Baseline: GAIL's discriminator added to the reward.",
+}
+EXPERIMENTS: dict[str, str] = {
+    "demo": "Learn LapGridWorld's hidden rule by every method, beside a nominal agent.",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class PPOConfig:
+    """Settings of PPO."""
+
+    learning_rate: float = 1e-3
+    """Step size of Adam, for policy and critics."""
+    max_gradient_norm: float = 0.5
+    """Gradients are scaled down to this norm."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Units of the hidden layers of policy and critics (tanh)."""
+    discount: float = 0.99
+    """Discount per step, in [0, 1]."""
+    gae_lambda: float = 0.95
+    """Decay of the advantage estimate, in [0, 1]."""
+    clip_epsilon: float = 0.2
+    """Half-width of the ratio's clip range."""
+    entropy_weight: float = 0.0
+    """Weight of the entropy bonus, per nat."""
+    value_weight: float = 0.5
+    """Weight of the critics' loss."""
+    epochs: int = 10
+    """Passes over each batch."""
+    minibatches: int = 8
+    """Parts of a batch in each pass."""
+    kl_stop: float | None = None
+    """End the passes once the mean KL(old, new) exceeds this, in nats."""
+
+    def __post_init__(self) -> None:
+        faults = [
+            _positive("learning_rate", self.learning_rate),
+            _positive("max_gradient_norm", self.max_gradient_norm),
+            _positive("clip_epsilon", self.clip_epsilon),
+            _positive("epochs", self.epochs),
+            _positive("minibatches", self.minibatches),
+            _unit("discount", self.discount),
+            _unit("gae_lambda", self.gae_lambda),
+            _positive("kl_stop", 1.0 if self.kl_stop is None else self.kl_stop),
+        ]
+        _refuse("PPO's settings", faults)
+
+
+@dataclasses.dataclass(frozen=True)
+class CostConfig:
+    """Settings of the cost budget and its multiplier."""
+
+    budget: float = 0.0
+    """Allowed cost per episode, undiscounted."""
+    dual: Literal["projected", "softplus", "pid"] = "projected"
+    """How the multiplier moves with the violation."""
+    dual_initial: float = 1.0
+    """Multiplier at the start, in units of reward per unit of cost."""
+    dual_learning_rate: float = 0.02
+    """Multiplier gained per unit of episode cost over the budget (PID: integral gain)."""
+    dual_maximum: float | None = None
+    """A ceiling for the multiplier; None for none."""
+    cost_gae_lambda: float = 0.95
+    """Decay of the cost advantages, in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        initial = self.dual_initial
+        needs_positive = self.dual == "softplus"
+        faults = [
+            _not_negative("budget", self.budget),
+            (_positive if needs_positive else _not_negative)("dual_initial", initial),
+            _positive("dual_learning_rate", self.dual_learning_rate),
+            _unit("cost_gae_lambda", self.cost_gae_lambda),
+        ]
+        _refuse("the cost's settings", faults)
+
+
+@dataclasses.dataclass(frozen=True)
+class ConstraintConfig:
+    """Settings of the learned constraint."""
+
+    observation_dims: tuple[int, ...] | None = None
+    """Observation dimensions that it sees, from 0; None for all."""
+    action_dims: tuple[int, ...] | None = None
+    """Action dimensions (or discrete actions) that it sees, from 0; None for all."""
+    constraint_hidden: tuple[int, ...] = (20,)
+    """Units of its hidden layers (ReLU)."""
+    constraint_learning_rate: float = 0.02
+    """Step size of Adam."""
+    anneal: float = 1.0
+    """The step size is multiplied by this after every backward phase."""
+    clip: float = 20.0
+    """Observations are clipped to plus or minus this, in their own units."""
+    forward: Literal["cost", "log-reward"] = "cost"
+    """What the agent gets: cost 1 - zeta, or reward r + temperature * log zeta."""
+    temperature: float = 1.0
+    """Units of reward per nat of log zeta, for log-reward."""
+    forward_updates: int = 2
+    """Agent updates from one backward phase to the next."""
+    backward_steps: int = 10
+    """Gradient steps of zeta in a backward phase (B)."""
+    nominal: Literal["once", "afresh"] = "once"
+    """Sample nominal episodes once for a phase, or afresh for each of its steps."""
+    weighting: Weighting = "trajectory"
+    """Importance weights of nominal steps; none switches them off."""
+    early_stop: Literal["exact", "printed", "off"] = "exact"
+    """Early stop of a backward phase: exact KLs, S2 (12) as printed, or none."""
+    kl_old_new: float | None = None
+    """Stop above this KL(old, new) of trajectories, in nats; None for no bound."""
+    kl_new_old: float | None = 0.5
+    """Stop above this KL(new, old) of trajectories, in nats; None for no bound."""
+    min_ess_fraction: float = 0.2
+    """Stop below this share of effective trajectories."""
+    regulariser: float = 0.05
+    """Weight of the reluctance to forbid (S2 (8)), per unit of zeta."""
+    regulariser_form: Literal["step-mean", "trajectory-sum"] = "step-mean"
+    """Mean over steps, or the printed sum over trajectories of the product."""
+
+    def __post_init__(self) -> None:
+        faults = [
+            _positive("constraint_learning_rate", self.constraint_learning_rate),
+            _positive("anneal", self.anneal),
+            _positive("clip", self.clip),
+            _positive("temperature", self.temperature),
+            _unit("min_ess_fraction", self.min_ess_fraction),
+        ]
+        _refuse("the constraint's settings", faults)
+        self.backward()
+
+    def backward(self) -> BackwardStep:
+        """The backward step of these settings, checked."""
+        rule = None
+        if self.early_stop != "off":
+            rule = StopRule(
+                self.early_stop,
+                self.kl_old_new,
+                self.kl_new_old,
+                self.min_ess_fraction,
+            )
+        return BackwardStep(
+            forward_updates=self.forward_updates,
+            steps=self.backward_steps,
+            nominal=self.nominal,
+            weighting=self.weighting,
+            stop=rule,
+            regulariser=self.regulariser,
+            regulariser_form=self.regulariser_form,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Settings of any run."""
+
+    seeds: int = 5
+    """How many seeds; each is a run of its own, all go at once."""
+    first_seed: int = 0
+    """The first seed; the others follow."""
+    steps: int = 120_000
+    """Environment steps of each seed (rounded up to whole batches)."""
+    environments: int = 10
+    """Parallel environments of each seed."""
+    rollout_steps: int = 200
+    """Steps of each environment in a batch."""
+    evaluation_interval: int = 10_000
+    """Environment steps between evaluations (and checkpoints)."""
+    evaluation_episodes: int = 100
+    """Episodes of each evaluation, drawn from the stochastic policy."""
+
+    def __post_init__(self) -> None:
+        names = [field.name for field in dataclasses.fields(RunConfig)]
+        faults = [_positive(n, getattr(self, n)) for n in names if n != "first_seed"]
+        faults.append(_not_negative("first_seed", self.first_seed))
+        _refuse("the run's settings", faults)
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The seeds, in order."""
+        return list(range(self.first_seed, self.first_seed + self.seeds))
+
+    @property
+    def batch_steps(self) -> int:
+        """Environment steps of one seed's batch."""
+        return self.environments * self.rollout_steps
+
+    @property
+    def updates(self) -> int:
+        """Batches of each seed."""
+        return -(-self.steps // self.batch_steps)
+
+    @property
+    def updates_per_evaluation(self) -> int:
+        """Batches from one evaluation to the next."""
+        return max(1, round(self.evaluation_interval / self.batch_steps))
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Train one agent in one environment."""
+
+    agent: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="AGENT")]
+    """The agent's name: ppo or ppo-lagrangian."""
+    env: str
+    """The environment's id."""
+    constraint: str | None = None
+    """A learned constraint's file; its 1 - zeta becomes the cost."""
+    return_env: str | None = None
+    """The environment in which return is measured; None for the one trained in."""
+    run: tyro.conf.OmitArgPrefixes[RunConfig] = dataclasses.field(default_factory=RunConfig)
+    ppo: tyro.conf.OmitArgPrefixes[PPOConfig] = dataclasses.field(default_factory=PPOConfig)
+    cost: tyro.conf.OmitArgPrefixes[CostConfig] = dataclasses.field(default_factory=CostConfig)
+
+    def __post_init__(self) -> None:
+        if self.agent not in AGENTS:
+            raise ConfigError(unknown_name("agent", self.agent, AGENTS))
+        if self.constraint is not None and self.agent == "ppo":
+            raise ConfigError(
+                f"a constraint ({self.constraint}) was given to `ppo`, which has no cost "
+                "and would ignore it. Use `ppo-lagrangian`."
+            )
+        _check_minibatches(self.run, self.ppo)
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnConfig:
+    """Learn a constraint from demonstrations, by one method."""
+
+    env: str
+    """The environment's id."""
+    demonstrations: str
+    """A file of demonstrations, or the name of a set that ships with reins."""
+    method: str = "icrl"
+    """icrl, classifier or gail-constraint."""
+    run: tyro.conf.OmitArgPrefixes[RunConfig] = dataclasses.field(default_factory=RunConfig)
+    constraint: tyro.conf.OmitArgPrefixes[ConstraintConfig] = dataclasses.field(
+        default_factory=ConstraintConfig
+    )
+    ppo: tyro.conf.OmitArgPrefixes[PPOConfig] = dataclasses.field(default_factory=PPOConfig)
+    cost: tyro.conf.OmitArgPrefixes[CostConfig] = dataclasses.field(default_factory=CostConfig)
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(unknown_name("method", self.method, METHODS))
+        _check_minibatches(self.run, self.ppo)
+
+    @property
+    def agent(self) -> str:
+        """The method, by which the summary names the agent."""
+        return self.method
+
+
+COMMANDS: dict[type, str] = {TrainConfig: "train", LearnConfig: "learn-constraint"}
+
+
+def to_record(config: Any) -> dict[str, Any]:
+    """A configuration as JSON."""
+    return dataclasses.asdict(config)
+
+
+def from_record(kind: type, record: dict[str, Any]) -> Any:
+    """A configuration from JSON, checked again as it is built."""
+    hints = typing.get_type_hints(kind)
+    known = {field.name for field in dataclasses.fields(kind)}
+    surplus = sorted(record.keys() - known)
+    if surplus:
+        raise ConfigError(
+            f"a stored {kind.__name__} has settings that this version does not know: "
+            f"{', '.join(surplus)}. It was written by another version of reins."
+        )
+    return kind(**{k: _restore(hints[k], value) for k, value in record.items()})
+
+
+def config_of(record: dict[str, Any]) -> TrainConfig | LearnConfig:
+    """The configuration in a run's record."""
+    kinds = {name: kind for kind, name in COMMANDS.items()}
+    return from_record(kinds[record["command"]], record["config"])
+
+
+def _restore(hint: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return from_record(hint, value)
+    if isinstance(value, list):
+        return tuple(value)
+    if hint is Path or (isinstance(hint, types.UnionType) and Path in hint.__args__):
+        return None if value is None else Path(value)
+    return value
+
+
+def _check_minibatches(run: RunConfig, ppo: PPOConfig) -> None:
+    if run.batch_steps % ppo.minibatches:
+        raise ConfigError(
+            f"a batch of {run.environments} environments x {run.rollout_steps} steps = "
+            f"{run.batch_steps} was asked to be cut into {ppo.minibatches} minibatches; "
+            "they would not be equal. Choose a divisor."
+        )
+
+
+def _positive(name: str, value: float) -> str | None:
+    return None if value > 0 else f"{name} must be positive; found {value}"
+
+
+def _not_negative(name: str, value: float) -> str | None:
+    return None if value >= 0 else f"{name} must not be negative; found {value}"
+
+
+def _unit(name: str, value: float) -> str | None:
+    return None if 0 <= value <= 1 else f"{name} must lie in [0, 1]; found {value}"
+
+
+def _refuse(subject: str, faults: list[str | None]) -> None:
+    found = [fault for fault in faults if fault]
+    if found:
+        raise ConfigError(sentence_of_faults(f"{subject} cannot be used", found))

@@ -1,0 +1,1 @@
+"""Engines: how groups of seeds are started and watched."""

@@ -1,0 +1,75 @@
+"""This machine: groups of seeds dealt out to its devices, one thread to a device.
+
+On a CPU every core is made a device of its own, and each takes the next group when it is
+done with one, so five seeds on two cores take two and a half seeds' time. On a GPU all
+seeds of a run are one group.
+"""
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+
+import jax
+
+from reins.experiments.loops import Group, Progress, run_group
+
+
+def use_all_cores() -> None:
+    """Make each core a device. Has no effect once JAX has been used in this process."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    try:
+        jax.config.update("jax_num_cpu_devices", cores)
+    except RuntimeError:
+        return
+
+
+def group_seeds(seeds: Sequence[int]) -> list[tuple[int, ...]]:
+    """How this machine wants seeds grouped: one by one on a CPU, together on a GPU."""
+    use_all_cores()
+    if jax.default_backend() == "cpu":
+        return [(seed,) for seed in seeds]
+    return [tuple(seeds)]
+
+
+def run_groups(
+    groups: Sequence[Group], report: Callable[[Progress], None]
+) -> dict[Group, Exception]:
+    """Train all groups; returns the ones that failed, with their errors.
+
+    A failure ends its own group only. Ctrl-C stops every group at its next update, with a
+    checkpoint.
+    """
+    waiting: queue.SimpleQueue[Group] = queue.SimpleQueue()
+    for group in groups:
+        waiting.put(group)
+    failures: dict[Group, Exception] = {}
+    stop = threading.Event()
+
+    def work(device: jax.Device) -> None:
+        while not stop.is_set():
+            try:
+                group = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                run_group(group, device, report, stop)
+            except Exception as error:
+                failures[group] = error
+
+    threads = [
+        threading.Thread(target=work, args=(device,), daemon=True)
+        for device in jax.local_devices()[: len(groups)]
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(timeout=0.2)
+    except KeyboardInterrupt:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        raise
+    return failures

@@ -1,0 +1,149 @@
+"""The commands that look at what was trained: evaluate, plot, and demonstrations."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from reins.data import Demonstrations, run_episodes
+from reins.errors import ConfigError
+from reins.experiments import plot
+from reins.experiments.files import write_json
+from reins.experiments.load import StoredRun, pick, read_run
+from reins.experiments.loops import judge
+from reins.experiments.record import (
+    CONFIG_FILE,
+    SUMMARY_FILE,
+    SUMMARY_SCHEMA,
+    read_curves,
+    read_folder,
+    versions,
+    with_interval,
+)
+from reins.experiments.report import Terminal, result_tables
+from reins.experiments.summary import Summary, judged
+from reins.policies import Policy
+
+
+def evaluate(
+    folder: Path, out: Path, *, episodes: int, key: int, terminal: Terminal
+) -> Summary:
+    """Measure every seed's stochastic policy afresh, where its run was judged.
+
+    Raises: DataError when the folder holds no run.
+    """
+    if episodes < 1:
+        raise ConfigError(f"evaluation needs at least 1 episode; found {episodes}.")
+    began = time.perf_counter()
+    stored = read_run(folder)
+    found = evaluate_policies(stored, episodes=episodes, key=key)
+    seconds = time.perf_counter() - began
+    steps = 2 * episodes * stored.task.env.horizon * len(stored.agents)
+    summary = {
+        "schema": SUMMARY_SCHEMA,
+        "command": "evaluate",
+        "agent": stored.config.agent,
+        "env": stored.config.env,
+        "seeds": list(stored.agents),
+        "steps": max(stored.steps.values()),
+        **judged(stored.task, found["return"], found["violation_rate"]),
+        "evaluation_episodes": episodes,
+        "steps_per_second": steps / seconds,
+        "wall_seconds": seconds,
+        "versions": versions(),
+    }
+    write_json(out / SUMMARY_FILE, summary)
+    terminal.show(*result_tables({stored.config.agent: summary}, None))
+    terminal.say(f"Written to {out / SUMMARY_FILE}.")
+    return summary
+
+
+def plot_runs(folders: Sequence[Path], out: Path, terminal: Terminal) -> Summary:
+    """Draw the curves of several runs (or of the runs in a demo) over one another.
+
+    Raises: DataError when a folder holds no run.
+    """
+    runs = {str(path): read_curves(path) for path in _single_runs(folders)}
+    picture = out / "curves.png"
+    plot.draw_curves(picture, {name: curves for name, (_, curves) in runs.items()})
+    last = {
+        name: {
+            "seeds": seeds,
+            "steps": int(curves.steps[-1]),
+            "final_return": curves.values["return"][-1].tolist(),
+            "final_violation_rate": curves.values["violation_rate"][-1].tolist(),
+        }
+        for name, (seeds, curves) in runs.items()
+    }
+    for summary in last.values():
+        for measure in ("final_return", "final_violation_rate"):
+            summary[f"{measure}_interval"] = with_interval(summary[measure])
+    summary = {
+        "schema": SUMMARY_SCHEMA,
+        "command": "plot",
+        "runs": last,
+        "versions": versions(),
+    }
+    write_json(out / SUMMARY_FILE, summary)
+    terminal.say(f"Drawn to {picture}.")
+    return summary
+
+
+def _single_runs(folders: Sequence[Path]) -> list[Path]:
+    single: list[Path] = []
+    for folder in folders:
+        if read_folder(folder)["command"] == "demo":
+            single += sorted(path.parent for path in folder.glob(f"*/{CONFIG_FILE}"))
+        else:
+            single.append(folder)
+    return single
+
+
+def evaluate_policies(
+    stored: StoredRun, *, episodes: int, key: int
+) -> dict[str, list[float]]:
+    """Return and violation rate of each seed's stochastic policy, freshly measured."""
+
+    @jax.jit
+    def measure(policy: Policy, key: Any) -> Any:
+        def act(observations, key):
+            return policy(observations).sample(key)
+
+        return judge(stored.task, act, key, episodes)
+
+    found = [
+        measure(state.policy, jax.random.fold_in(jax.random.key(key), seed))
+        for seed, state in stored.agents.items()
+    ]
+    return {name: [float(f[name]) for f in found] for name in found[0]}
+
+
+def demonstrate(
+    folder: str | Path, *, episodes: int, seed: int | None, key: int, made_by: str
+) -> Demonstrations:
+    """Episodes of a trained agent's stochastic policy in the environment it learned in.
+
+    Raises: DataError when the folder holds no run.
+    """
+    stored = read_run(folder)
+    policy = pick(stored, seed, folder).policy
+    env = stored.task.env
+    found = run_episodes(
+        env, lambda o, k: policy(o).sample(k), jax.random.key(key), episodes
+    )
+    rows = jax.tree.map(np.asarray, found.trajectory)
+    lengths = np.asarray(found.lengths)
+    observations = [
+        np.concatenate([rows.observations[i, :n], rows.next_observations[i, n - 1 : n]])
+        for i, n in enumerate(lengths)
+    ]
+    return Demonstrations(
+        observations,
+        [rows.actions[i, :n] for i, n in enumerate(lengths)],
+        [rows.rewards[i, :n] for i, n in enumerate(lengths)],
+        stored.config.env,
+        made_by,
+    )

@@ -1,0 +1,154 @@
+"""The terminal: progress while something takes long, tables when it is done."""
+
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from reins.experiments import loops
+
+
+class Terminal:
+    """Where a command speaks: text for people, or silence when only JSON is wanted."""
+
+    def __init__(self, *, quiet: bool = False):
+        self.console = Console(quiet=quiet, highlight=False)
+
+    def say(self, text: str) -> None:
+        """One line, or a few."""
+        self.console.print(text, markup=False)
+
+    def show(self, *tables: Table) -> None:
+        """Tables, one below the other."""
+        for table in tables:
+            self.console.print(table)
+
+    @contextmanager
+    def progress(self, total: int) -> Iterator["ProgressBar"]:
+        """A bar over this many environment steps; plain lines where there is no terminal."""
+        if self.console.quiet or not self.console.is_terminal:
+            yield ProgressLines(self, total)
+            return
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            _Rate(),
+            TextColumn("elapsed"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[latest]}"),
+        ]
+        with Progress(*columns, console=self.console) as bars:
+            yield ProgressBar(bars, total)
+
+
+class ProgressBar:
+    """One bar for all groups of seeds."""
+
+    def __init__(self, bars: Progress, total: int):
+        self.bars = bars
+        self.task = bars.add_task("training", total=total, latest="compiling")
+
+    def __call__(self, progress: loops.Progress) -> None:
+        self.bars.advance(self.task, progress.steps)
+        if progress.row is not None:
+            self.bars.update(self.task, latest=_latest(progress))
+
+
+class ProgressLines(ProgressBar):
+    """A line at every tenth of the way, for logs."""
+
+    def __init__(self, terminal: Terminal, total: int):
+        self.terminal = terminal
+        self.total = total
+        self.steps = 0
+        self.lock = threading.Lock()
+
+    def __call__(self, progress: loops.Progress) -> None:
+        with self.lock:
+            before = self.steps
+            self.steps += progress.steps
+            tenths = [10 * steps // self.total for steps in (before, self.steps)]
+        if tenths[1] > tenths[0]:
+            self.terminal.say(
+                f"{10 * tenths[1]:3d} %  {self.steps:,} of {self.total:,} steps"
+            )
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("- steps/s" if speed is None else f"{speed:,.0f} steps/s")
+
+
+def _latest(progress: loops.Progress) -> str:
+    row, group = progress.row or {}, progress.group
+    return (
+        f"{group.name} seed {group.seeds[0]}: return {row['return'][0]:.1f}, "
+        f"violations {row['violation_rate'][0]:.3f}"
+    )
+
+
+def result_tables(
+    methods: Mapping[str, Mapping[str, Any]], expert: Mapping[str, Any] | None
+) -> list[Table]:
+    """Return and violation rate of each method: every seed, and the interquartile mean."""
+    return [
+        _measure_table("Return per episode", "final_return", ".1f", methods, expert),
+        _measure_table(
+            "Violations per step", "final_violation_rate", ".4f", methods, expert
+        ),
+    ]
+
+
+def _measure_table(
+    title: str,
+    name: str,
+    form: str,
+    methods: Mapping[str, Mapping[str, Any]],
+    expert: Mapping[str, Any] | None,
+) -> Table:
+    seeds = next(iter(methods.values()))["seeds"]
+    table = Table(title=title, title_justify="left")
+    for heading in ["", *[f"seed {seed}" for seed in seeds], "IQM [95 %]"]:
+        table.add_column(heading, justify="right" if heading else "left")
+    for method, summary in methods.items():
+        values = [format(value, form) for value in summary[name]]
+        interval = summary[f"{name}_interval"]
+        iqm, low, high = (format(interval[k], form) for k in ("iqm", "low", "high"))
+        table.add_row(method, *values, f"{iqm} [{low}, {high}]")
+    measured = None if expert is None else expert[name.removeprefix("final_")]
+    if measured is not None:
+        table.add_section()
+        table.add_row("expert", *[""] * len(seeds), format(float(np.mean(measured)), form))
+    return table
+
+
+def names_table(title: str, names: dict[str, str]) -> Table:
+    """Names with one line each."""
+    table = Table(title=title, title_justify="left", show_header=False, box=None)
+    for name, summary in names.items():
+        table.add_row(name, summary)
+    return table
+
+
+def complain(text: str) -> None:
+    """An error, on the error stream."""
+    print(f"reins: {text}", file=sys.stderr)

@@ -1,0 +1,146 @@
+"""What a finished run amounts to: the numbers of `summary.json` (docs/summary.md)."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from reins.constraints import Constraint
+from reins.data import Demonstrations
+from reins.envs import Rule, env_entry
+from reins.experiments.build import Task
+from reins.experiments.checkpoint import load_checkpoint
+from reins.experiments.config import LearnConfig, TrainConfig, to_record
+from reins.experiments.constraint_file import save_constraint
+from reins.experiments.files import load_demonstrations
+from reins.experiments.loops import Group, SeedState
+from reins.experiments.record import read_curves, seconds_of, versions, with_interval
+
+Summary = dict[str, Any]
+
+
+class Run(NamedTuple):
+    """One run, made ready: its folder, its task, and its groups of seeds."""
+
+    folder: Path
+    config: TrainConfig | LearnConfig
+    task: Task
+    groups: list[Group]
+
+
+def summarise(run: Run) -> Summary:
+    """The numbers of one finished run; lists hold one per seed, in seed order."""
+    seeds, curves = read_curves(run.folder)
+    settings = run.config.run
+    steps = settings.updates * settings.batch_steps
+    at_once = min(len(run.groups), jax.local_device_count())
+    seconds = seconds_of(run.folder) / at_once
+    return {
+        "agent": run.config.agent,
+        "env": run.config.env,
+        "seeds": seeds,
+        "steps": steps,
+        **judged(
+            run.task,
+            curves.values["return"][-1].tolist(),
+            curves.values["violation_rate"][-1].tolist(),
+        ),
+        "evaluation_episodes": settings.evaluation_episodes,
+        "steps_per_second": steps * len(seeds) / seconds,
+        "wall_seconds": seconds,
+        "versions": versions(),
+    }
+
+
+def judged(task: Task, returns: list[float], rates: list[float]) -> Summary:
+    """Final return and violation rate, with where they were measured."""
+    return {
+        "final_return": returns,
+        "final_return_interval": with_interval(returns),
+        "return_env": task.return_env.name,
+        "final_violation_rate": rates,
+        "final_violation_rate_interval": with_interval(rates),
+        "violation_env": task.violation_env.name,
+    }
+
+
+def final_states(run: Run) -> dict[int, SeedState]:
+    """Each seed's state at its last checkpoint."""
+    states = {}
+    for group in run.groups:
+        state, _ = load_checkpoint(group.checkpoint, group.template)
+        for place, seed in enumerate(group.seeds):
+            states[seed] = jax.tree.map(lambda x, i=place: x[i], state)
+    return states
+
+
+def learned_constraints(run: Run) -> dict[int, Constraint]:
+    """Each seed's constraint at its last checkpoint."""
+    return {seed: state.agent.constraint for seed, state in final_states(run).items()}
+
+
+def constraint_file(folder: Path, seed: int) -> Path:
+    """Where a run keeps the constraint that a seed learned."""
+    return folder / f"constraint-seed-{seed}.safetensors"
+
+
+def write_constraints(run: Run) -> Summary:
+    """Save each seed's constraint, and say how well it recovered the true rule."""
+    constraints = learned_constraints(run)
+    for seed, constraint in constraints.items():
+        about = {"seed": seed, "config": to_record(run.config), "versions": versions()}
+        save_constraint(constraint_file(run.folder, seed), constraint, about)
+    files = [constraint_file(run.folder, seed).name for seed in constraints]
+    entry = env_entry(run.config.env)
+    if entry.rule is None:
+        return {"files": files}
+    return {"files": files, **judge_rule(entry.rule(), list(constraints.values()))}
+
+
+def judge_rule(rule: Rule, constraints: list[Constraint]) -> Summary:
+    """On how many pairs ζ lies on the true rule's side of 1/2, per seed, and by how much.
+
+    The rule is recovered where it does on every pair.
+    """
+    tables = [np.asarray(c.zeta(rule.observations, rule.actions)) for c in constraints]
+    right = [(zeta < 0.5) == rule.forbidden for zeta in tables]
+    return {
+        "rule_recovered": [bool(r.all()) for r in right],
+        "pairs": len(rule.forbidden),
+        "pairs_right": [int(r.sum()) for r in right],
+        "zeta_forbidden_max": [float(z[rule.forbidden].max()) for z in tables],
+        "zeta_allowed_min": [float(z[~rule.forbidden].min()) for z in tables],
+    }
+
+
+def rule_costs(rule: Rule, constraints: list[Constraint]) -> np.ndarray:
+    """Mean cost 1 − ζ over seeds of every pair of a rule's table."""
+    tables = [np.asarray(c.cost(rule.observations, rule.actions)) for c in constraints]
+    return np.mean(tables, axis=0)
+
+
+def summarise_expert(config: LearnConfig) -> Summary:
+    """The demonstrations' own returns, and violations of the true rule."""
+    demonstrations = load_demonstrations(config.demonstrations)
+    rule = env_entry(config.env).rule
+    rate = None if rule is None else violation_rate(demonstrations, rule())
+    return {
+        "demonstrations": str(config.demonstrations),
+        "made_by": demonstrations.made_by,
+        "episodes": len(demonstrations.actions),
+        "return": demonstrations.returns.tolist(),
+        "violation_rate": rate,
+    }
+
+
+def violation_rate(demonstrations: Demonstrations, rule: Rule) -> float:
+    """Share of demonstrated steps that a rule forbids.
+
+    Each step is looked up as the nearest pair of the table with the same action.
+    """
+    seen = np.concatenate([o[:-1] for o in demonstrations.observations])
+    done = np.concatenate(demonstrations.actions)
+    distance = np.abs(seen[:, None] - rule.observations[None]).sum(axis=2)
+    distance[done[:, None] != rule.actions[None]] = np.inf
+    return float(np.mean(rule.forbidden[distance.argmin(axis=1)]))

@@ -1,0 +1,92 @@
+"""What every policy gives: from an observation, a distribution over actions."""
+
+import abc
+from collections.abc import Callable
+from typing import ClassVar, Self
+
+import equinox as eqx
+from gymnasium import spaces
+from jaxtyping import Array, Float, Shaped
+
+from reins.errors import CapabilityError
+from reins.types import Key
+
+
+class Distribution(eqx.Module):
+    """A distribution over actions, one for each leading ("batch") index."""
+
+    @abc.abstractmethod
+    def sample(self, key: Key) -> Shaped[Array, "..."]:
+        """One action for each batch index."""
+
+    @abc.abstractmethod
+    def log_prob(self, actions: Shaped[Array, "..."]) -> Float[Array, "*batch"]:
+        """log π(a|s) in nats (a density where actions are continuous)."""
+
+    @abc.abstractmethod
+    def entropy(self) -> Float[Array, "*batch"]:
+        """H(π(.|s)) in nats."""
+
+    @abc.abstractmethod
+    def mode(self) -> Shaped[Array, "..."]:
+        """The most probable action."""
+
+    @abc.abstractmethod
+    def kl(self, other: Self) -> Float[Array, "*batch"]:
+        """KL(self ‖ other) in nats, for another distribution of this kind."""
+
+
+class Policy(eqx.Module):
+    """π(a|s), with its parameters.
+
+    `gives` names what an estimator may ask of it: `log_prob`, `entropy`,
+    `reparameterised` (samples that carry a gradient), `enumerable` (a finite set of
+    actions).
+    """
+
+    gives: ClassVar[frozenset[str]]
+
+    @abc.abstractmethod
+    def __call__(self, observations: Float[Array, "..."]) -> Distribution:
+        """The distribution over actions at each observation."""
+
+
+PolicyInit = Callable[[Key], Policy]
+"""How to make a policy from a random key: what agents are built with."""
+
+
+def policy_for(
+    observation_space: spaces.Space,
+    action_space: spaces.Space,
+    *,
+    hidden: tuple[int, ...] = (64, 64),
+) -> PolicyInit:
+    """The usual policy for these spaces: categorical or Gaussian, an MLP of tanh units.
+
+    Raises: CapabilityError for spaces that no policy here can serve.
+    """
+    from reins.policies.categorical import categorical_policy
+    from reins.policies.gaussian import gaussian_policy
+
+    size = flat_size(observation_space)
+    if isinstance(action_space, spaces.Discrete) and action_space.start == 0:
+        return categorical_policy(size, int(action_space.n), hidden=hidden)
+    if isinstance(action_space, spaces.Box) and len(action_space.shape) == 1:
+        return gaussian_policy(size, action_space.shape[0], hidden=hidden)
+    raise CapabilityError(
+        f"no policy for the action space {action_space}: it must be Discrete, counted "
+        "from 0, or a Box with one axis. Wrap the environment so that its actions are."
+    )
+
+
+def flat_size(observation_space: spaces.Space) -> int:
+    """The length of an observation vector.
+
+    Raises: CapabilityError when observations are not vectors.
+    """
+    if isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 1:
+        return observation_space.shape[0]
+    raise CapabilityError(
+        f"no network for the observation space {observation_space}: observations must be "
+        "a Box with one axis. Flatten them first (gymnasium.wrappers.FlattenObservation)."
+    )
