@@ -1,8 +1,8 @@
 """reins: reinforcement learning as inference.
 
 Policy-gradient estimators you can trust, and constraints you can learn from
-demonstrations. The command line's verbs are functions here; the parts that they are made
-of are in the subpackages, in the order in which data flows through them.
+demonstrations. The command line's verbs are functions here; the parts that they are
+made of are in the subpackages, in the order in which data flows through them.
 """
 
 from reins.data import Demonstrations

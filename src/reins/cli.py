@@ -48,15 +48,11 @@ class Output:
 Common = Annotated[Output, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]
 
 
-def _output() -> Any:
-    return dataclasses.field(default_factory=Output)
-
-
 @dataclasses.dataclass(frozen=True)
 class List:
     """Name agents, environments, methods, demonstrations and experiments."""
 
-    output: Common = _output()
+    output: Common = dataclasses.field(default_factory=Output)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +60,7 @@ class Train:
     """Train an agent in an environment."""
 
     config: tyro.conf.OmitArgPrefixes[TrainConfig]
-    output: Common = _output()
+    output: Common = dataclasses.field(default_factory=Output)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +68,7 @@ class LearnConstraint:
     """Learn a constraint from demonstrations."""
 
     config: tyro.conf.OmitArgPrefixes[LearnConfig]
-    output: Common = _output()
+    output: Common = dataclasses.field(default_factory=Output)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +78,7 @@ class Demo:
     config: tyro.conf.OmitArgPrefixes[RunConfig] = dataclasses.field(
         default_factory=RunConfig
     )
-    output: Common = _output()
+    output: Common = dataclasses.field(default_factory=Output)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +91,7 @@ class Evaluate:
     """Episodes of each seed, drawn from the stochastic policy."""
     key: int = 0
     """Random seed of the evaluation."""
-    output: Common = _output()
+    output: Common = dataclasses.field(default_factory=Output)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +100,7 @@ class Plot:
 
     folders: tyro.conf.Positional[tuple[Path, ...]]
     """What --out named when they were trained."""
-    output: Common = _output()
+    output: Common = dataclasses.field(default_factory=Output)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +109,7 @@ class Resume:
 
     folder: tyro.conf.Positional[Path]
     """What --out named when it began."""
-    output: Common = _output()
+    output: Common = dataclasses.field(default_factory=Output)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +126,7 @@ class Make:
     """Which seed's agent; the first one when not said."""
     key: int = 0
     """Random seed of the episodes."""
-    output: Common = _output()
+    output: Common = dataclasses.field(default_factory=Output)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,11 +150,11 @@ Command = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (2 for what the user can mend)."""
-    command = tyro.cli(Command, args=arguments, prog="reins", description=__doc__)
-    if isinstance(command, DemonstrationsCommand):
-        command = command.command
-    terminal = Terminal(quiet=command.output.json)
     try:
+        command = tyro.cli(Command, args=arguments, prog="reins", description=__doc__)
+        if isinstance(command, DemonstrationsCommand):
+            command = command.command
+        terminal = Terminal(quiet=command.output.json)
         summary = _carry_out(command, command.output.out, terminal)
     except ReinsError as error:
         complain(f"{type(error).__name__}: {error}")
@@ -207,9 +203,7 @@ def _list(out: Path | None, terminal: Terminal) -> dict[str, Any]:
         "agents": AGENTS,
         "methods": METHODS,
         "environments": {name: entry.summary for name, entry in ENVS.items()},
-        "demonstrations": {
-            name: _describe(name) for name in shipped_demonstrations()
-        },
+        "demonstrations": {name: _describe(name) for name in shipped_demonstrations()},
         "experiments": EXPERIMENTS,
     }
     terminal.show(*[names_table(title, names) for title, names in sections.items()])

@@ -16,7 +16,9 @@ class ValueCritic(eqx.Module):
 
     network: MLP
 
-    def __call__(self, observations: Float[Array, "*batch D"]) -> Float[Array, "*batch"]:
+    def __call__(
+        self, observations: Float[Array, "*batch D"]
+    ) -> Float[Array, "*batch"]:
         return self.network(observations)[..., 0]
 
 

@@ -99,7 +99,10 @@ def pid_dual(
     derivative: float = 0.01,
     maximum: float = jnp.inf,
 ) -> Dual:
-    """λ = clip(I + k_p · violation + k_d · max(0, change), 0, maximum), I ← max(0, I + k_i · violation).
+    """A multiplier with proportional and derivative terms, which damp its swings.
+
+    λ = clip(I + k_p · violation + k_d · max(0, change), 0, maximum)
+    I ← clip(I + k_i · violation, 0, maximum)
 
     Source: SPEC 5 (PID form for the cost multiplier). With k_p = k_d = 0 it is the
     projected dual.

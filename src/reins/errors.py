@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 
 class ReinsError(Exception):
-    """Anything that a user of the library can mend; the command line prints it plainly."""
+    """Anything that a user can mend; the command line prints it plainly."""
 
 
 class ConfigError(ReinsError):

@@ -1,4 +1,4 @@
-"""Small networks whose leaves are all arrays, so that they vmap, scan and checkpoint."""
+"""Small networks whose leaves are all arrays: they vmap, scan and checkpoint."""
 
 from collections.abc import Callable, Sequence
 

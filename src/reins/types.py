@@ -53,7 +53,7 @@ class Trajectory(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """State-action pairs (s_t, a_t) of whole trajectories, one trajectory to a row, padded."""
+    """Pairs (s_t, a_t) of whole trajectories, one trajectory to a row, padded."""
 
     observations: Shaped[Array, "N T ..."]
     actions: Shaped[Array, "N T ..."]

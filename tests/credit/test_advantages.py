@@ -1,14 +1,21 @@
 """GAE on rows of several episodes, against a loop that knows where each one ends."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reins.credit import gae_advantages, returns_to_go, td_errors
+from reins import credit
 from tests import strategies as some
 
+# Compiled here, or the scan would compile anew for every example.
+returns_to_go = jax.jit(credit.returns_to_go, static_argnames="discount")
+gae_advantages = jax.jit(
+    credit.gae_advantages, static_argnames=("discount", "gae_lambda")
+)
+td_errors = credit.td_errors
 N, T = some.N, some.T
 TABLES = st.tuples(*[some.arrays((N, T))] * 3)
 """Rewards, values and next values, all of them free."""
@@ -40,7 +47,7 @@ def close(found, expected):
 @pytest.mark.parametrize("gae_lambda", [0.0, 0.7, 1.0])
 @given(tables=TABLES, terminated=some.flags(), truncated=some.flags())
 def test_across_ends_of_both_kinds(gae_lambda, tables, terminated, truncated):
-    """A terminated step has no bootstrap; a truncated one has; neither looks further."""
+    """A terminated step has no bootstrap, a truncated one has; neither looks on."""
     truncated = truncated & ~terminated
     ends = terminated | truncated
     options = {"discount": 0.9, "gae_lambda": gae_lambda}

@@ -1,4 +1,4 @@
-"""What an agent is, and what its builders share: three pure functions, no side effects."""
+"""What an agent is, and what its builders share: three pure functions each."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from reins.errors import CapabilityError
@@ -18,7 +19,7 @@ AgentState = Any
 
 
 class Agent(NamedTuple):
-    """An algorithm as pure functions; they compile, vmap over seeds and resume anywhere.
+    """An algorithm as pure functions; they compile, vmap and resume anywhere.
 
     Attributes:
       init: key -> state.
@@ -34,6 +35,17 @@ class Agent(NamedTuple):
 def act_by_policy(state: AgentState, observations: Array, key: Key) -> Array:
     """Draw actions from `state.policy`."""
     return state.policy(observations).sample(key)
+
+
+def descend(
+    optimizer: optax.GradientTransformation,
+    parameters: Any,
+    gradients: Any,
+    optimizer_state: optax.OptState,
+) -> tuple[Any, optax.OptState]:
+    """One step of an optimiser: new parameters and its new state."""
+    updates, optimizer_state = optimizer.update(gradients, optimizer_state, parameters)
+    return optax.apply_updates(parameters, updates), optimizer_state
 
 
 def require(policy: PolicyInit, estimators: Iterable[str]) -> None:

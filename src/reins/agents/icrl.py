@@ -1,9 +1,10 @@
-"""Learning a constraint from demonstrations: ICRL and its baselines, as one composition.
+"""Learning a constraint from demonstrations: ICRL and its baselines, composed.
 
     repeat:  forward step   any agent, on cost 1 − ζ (or on reward r + α log ζ)
              backward step  ζ, from demonstrations and the agent's own episodes
 
-The methods differ in two independent parts, how ζ is improved and how the agent is told:
+The methods differ in two independent parts, how ζ is improved and how the agent
+is told of it:
 
                         objective of ζ     the agent sees
     icrl                likelihood         cost 1 − ζ      (S2 Algorithm 1)
@@ -21,7 +22,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Int
 
-from reins.agents.agent import Agent, AgentState
+from reins.agents.agent import Agent, AgentState, descend
 from reins.constraints import (
     Constraint,
     StopRule,
@@ -38,7 +39,7 @@ from reins.types import Info, Key, Pairs, Trajectory
 
 ConstraintInit = Callable[[Key], Constraint]
 LOG_ZETA_FLOOR = -11.5
-"""log ζ in a reward is cut here (ζ = 1e-5, the 2021 constant), so that it stays finite."""
+"""log ζ in a reward is cut here (ζ = 1e-5, as in 2021), so that it stays finite."""
 
 
 class ConstraintState(NamedTuple):
@@ -67,9 +68,9 @@ class BackwardStep:
     Attributes:
       forward_updates: agent updates from one backward phase to the next.
       steps: B, gradient steps of ζ in a backward phase.
-      nominal: nominal episodes sampled `once` for the phase (the batch that the agent is
-        about to learn from), or `afresh` for every gradient step, as S2 Algorithm 1
-        prints (each step then costs a batch, during which the agent does not learn).
+      nominal: nominal episodes sampled `once` for the phase (the batch that the agent
+        is about to learn from), or `afresh` for every gradient step, as S2 Algorithm
+        1 prints (each step then costs a batch, and the agent does not learn from it).
       weighting: see `step_weights`; `none` switches importance sampling off.
       stop: early stop before a step; None switches it off.
       regulariser: δ of S2 (8), nats per unit of ζ.
@@ -87,8 +88,8 @@ class BackwardStep:
     def __post_init__(self) -> None:
         if self.forward_updates < 1 or self.steps < 1:
             raise ConfigError(
-                "constraint learning needs at least one forward update and one backward "
-                f"step; found {self.forward_updates} and {self.steps}."
+                "constraint learning needs at least one forward update and one "
+                f"backward step; found {self.forward_updates} and {self.steps}."
             )
         if self.regulariser < 0:
             raise ConfigError(
@@ -152,27 +153,30 @@ def constraint_learner(
         return value + backward.regulariser * reluctance
 
     def improve(state: ConstraintState, nominal: Pairs) -> ConstraintState:
-        """One gradient step of ζ, unless the stop rule says that it has gone too far."""
+        """One gradient step of ζ, unless the stop rule says it has gone too far."""
         there = jnp.any(nominal.mask, axis=1)
-        log_masses = jnp.where(there, -jnp.log(jnp.maximum(jnp.sum(there), 1)), -jnp.inf)
+        log_masses = jnp.where(
+            there, -jnp.log(jnp.maximum(jnp.sum(there), 1)), -jnp.inf
+        )
         value, gradients = jax.value_and_grad(loss)(
             state.constraint, state.sampled, nominal, log_masses
         )
         pairs = (nominal.observations, nominal.actions)
         moved = state.constraint.log_zeta(*pairs) - state.sampled.log_zeta(*pairs)
         log_ratios = jnp.sum(jnp.where(nominal.mask, moved, 0.0), axis=1)
-        stop, report = stop_quantities(log_ratios, log_masses, backward.stop or StopRule())
+        stop, report = stop_quantities(
+            log_ratios, log_masses, backward.stop or StopRule()
+        )
         if backward.stop is None or objective == "cross-entropy":
             stop = jnp.asarray(False)
         stopped = state.stopped | stop | ~jnp.any(there)
-        updates, opt_state = optimizer.update(
-            gradients, state.optimizer, state.constraint
+        improved, optimizer_state = descend(
+            optimizer, state.constraint, gradients, state.optimizer
         )
-        improved = optax.apply_updates(state.constraint, updates)
         taken = ~stopped
         return state._replace(
             constraint=_choose(taken, improved, state.constraint),
-            optimizer=_choose(taken, opt_state, state.optimizer),
+            optimizer=_choose(taken, optimizer_state, state.optimizer),
             stopped=stopped,
             report={
                 **report,
@@ -207,7 +211,7 @@ def constraint_learner(
 
     def init(key: Key) -> ConstraintState:
         agent_key, constraint_key = jax.random.split(key)
-        zeta = constraint(constraint_key)
+        zeta: Any = constraint(constraint_key)
         names = ["kl_old_new", "kl_new_old", "ess_fraction", "constraint_loss"]
         return ConstraintState(
             agent=agent.init(agent_key),
@@ -224,25 +228,19 @@ def constraint_learner(
     ) -> tuple[ConstraintState, Info]:
         # gather
         nominal = whole_episodes(batch, horizon=horizon)
-        place = state.batches % period
         # constrain: improve ζ on demonstrations against the agent's own episodes
-        if afresh:
-            state = jax.lax.cond(
-                place == backward.forward_updates, begin, lambda s: s, state
-            )
-            learns = place >= backward.forward_updates
-            state = jax.lax.cond(
-                learns, lambda s: improve(s, nominal), lambda s: s, state
-            )
-        else:
-            due = place == backward.forward_updates - 1
-            state = jax.lax.cond(
-                due, lambda s: backward_phase(s, nominal), lambda s: s, state
-            )
         # ascend: the agent under the constraint
-        trained, info = forward_step(state, batch, key)
         if afresh:
-            trained = _choose(learns, state, trained)
+            place = state.batches % period
+            learning = place >= backward.forward_updates
+            state = _when(place == backward.forward_updates, begin, state)
+            state = _when(learning, lambda s: improve(s, nominal), state)
+            trained, info = forward_step(state, batch, key)
+            trained = _choose(learning, state, trained)
+        else:
+            due = state.batches % period == backward.forward_updates - 1
+            state = _when(due, lambda s: backward_phase(s, nominal), state)
+            trained, info = forward_step(state, batch, key)
         info |= {f"constraint/{name}": value for name, value in state.report.items()}
         return trained._replace(batches=state.batches + 1), info
 
@@ -330,6 +328,14 @@ def gail_constraint(
         forward="log-reward",
         temperature=temperature,
     )
+
+
+def _when(
+    condition: Bool[Array, ""],
+    change: Callable[[ConstraintState], ConstraintState],
+    state: ConstraintState,
+) -> ConstraintState:
+    return jax.lax.cond(condition, change, lambda unchanged: unchanged, state)
 
 
 def _choose(condition: Bool[Array, ""], new: Any, old: Any) -> Any:

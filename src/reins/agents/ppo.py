@@ -12,6 +12,7 @@ from reins.agents.agent import (
     Agent,
     act_by_policy,
     cheap_permutation,
+    descend,
     require,
     standardise,
 )
@@ -84,8 +85,8 @@ def ppo(
 
     def init(key: Key) -> PPOState:
         policy_key, critic_key = jax.random.split(key)
-        parts = policy(policy_key), (critic(critic_key),)
-        return PPOState(*parts, optimizer.init(parts))
+        parts: Any = policy(policy_key), (critic(critic_key),)
+        return PPOState(parts[0], parts[1], optimizer.init(parts))
 
     def update(state: PPOState, batch: Trajectory, key: Key) -> tuple[PPOState, Info]:
         # credit
@@ -97,7 +98,9 @@ def ppo(
             gae_lambda=gae_lambda,
         )
         # weigh
-        sample = flatten(state.policy, batch, standardise(advantages, batch.mask), (targets,))
+        sample = flatten(
+            state.policy, batch, standardise(advantages, batch.mask), (targets,)
+        )
         # ascend
         return passes(state, sample, key)
 
@@ -112,7 +115,7 @@ def advantages_and_targets(
     discount: float,
     gae_lambda: float,
 ) -> tuple[Float[Array, "N T"], Float[Array, "N T"]]:
-    """GAE advantages of a stream of rewards (or costs), and its critic's targets A + V."""
+    """GAE advantages of a stream of rewards or costs, its critic's targets A + V."""
     values = critic(batch.observations)
     advantages = gae_advantages(
         rewards,
@@ -132,7 +135,7 @@ def flatten(
     advantages: Float[Array, "N T"],
     targets: tuple[Float[Array, "N T"], ...],
 ) -> Sample:
-    """The batch as one long list of steps, with the sampling policy's log-probabilities."""
+    """The batch as one list of steps, with the sampling policy's log-probabilities."""
     log_probs = policy(batch.observations).log_prob(batch.actions)
     sample = Sample(
         batch.observations, batch.actions, log_probs, advantages, targets, batch.mask
@@ -161,27 +164,27 @@ def clipped_passes(
             log_ratios, rows.advantages, rows.mask, clip_epsilon=clip_epsilon
         )
         entropy = entropy_bonus_loss(distribution.entropy(), rows.mask)
-        fit = sum(
+        losses = [
             value_loss(critic(rows.observations), target, rows.mask)
             for critic, target in zip(critics, rows.targets, strict=True)
-        )
+        ]
+        fit = jnp.sum(jnp.stack(losses))
         info["kl_old_new"] = jnp.mean(jnp.expm1(log_ratios) - log_ratios)
         info["entropy"] = -entropy
         info["value_loss"] = fit
         return surrogate + entropy_weight * entropy + value_weight * fit, info
 
-    def descend(carry, sample: Sample):
-        parts, opt_state = carry
+    def one_step(carry, sample: Sample):
+        parts, optimizer_state = carry
         gradients, info = jax.grad(loss, has_aux=True)(parts, sample)
         info["gradient_norm"] = optax.global_norm(gradients)
-        updates, opt_state = optimizer.update(gradients, opt_state, parts)
-        return (optax.apply_updates(parts, updates), opt_state), info
+        return descend(optimizer, parts, gradients, optimizer_state), info
 
     def one_pass(carry, sample: Sample, key: Key):
         n = sample.log_probs.shape[0]
         order = cheap_permutation(key, n).reshape(minibatches, n // minibatches)
         return jax.lax.scan(
-            lambda c, rows: descend(c, jax.tree.map(lambda x: x[rows], sample)),
+            lambda c, rows: one_step(c, jax.tree.map(lambda x: x[rows], sample)),
             carry,
             order,
         )

@@ -1,6 +1,6 @@
 """PPO-Lagrangian: PPO under a budget of cost, held by one dual variable."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import optax
@@ -52,10 +52,10 @@ def ppo_lagrangian(
     minibatches: int = 32,
     kl_stop: float | None = None,
 ) -> Agent:
-    """max_π J(π) + w H(π) − λ (E[episode cost] − budget), with λ moved by the violation.
+    """max_π J(π) + w H(π) − λ (E[episode cost] − budget), λ moved by the violation.
 
     The policy ascends the clipped surrogate of (A_reward − λ A_cost) / (1 + λ),
-    standardised as one: λ is then exactly the price of a unit of cost in units of reward.
+    standardised as one: λ is exactly the price of a unit of cost in units of reward.
 
     Source: S2 (9); SPEC 5, 7.
 
@@ -80,8 +80,9 @@ def ppo_lagrangian(
 
     def init(key: Key) -> PPOLagrangianState:
         policy_key, reward_key, cost_key = jax.random.split(key, 3)
-        parts = policy(policy_key), (critic(reward_key), critic(cost_key))
-        return PPOLagrangianState(*parts, optimizer.init(parts), dual.init())
+        parts: Any = policy(policy_key), (critic(reward_key), critic(cost_key))
+        optimizer_state = optimizer.init(parts)
+        return PPOLagrangianState(parts[0], parts[1], optimizer_state, dual.init())
 
     def update(
         state: PPOLagrangianState, batch: Trajectory, key: Key
@@ -101,7 +102,10 @@ def ppo_lagrangian(
         multiplier = dual.value(state.dual)
         priced = (advantages - multiplier * cost_advantages) / (1.0 + multiplier)
         sample = flatten(
-            state.policy, batch, standardise(priced, batch.mask), (targets, cost_targets)
+            state.policy,
+            batch,
+            standardise(priced, batch.mask),
+            (targets, cost_targets),
         )
         # ascend
         state, info = passes(state, sample, key)

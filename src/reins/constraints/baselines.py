@@ -1,4 +1,4 @@
-"""What constraint learning is compared with: telling expert from nominal by a classifier."""
+"""What constraint learning is compared with: telling expert from nominal."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ def classifier_loss(
     nominal_logits: Float[Array, "M T"],
     nominal_mask: Bool[Array, "M T"],
 ) -> Float[Array, ""]:
-    """Cross-entropy, expert 1 and nominal 0: −mean_expert log ζ − mean_nominal log(1 − ζ).
+    """Cross-entropy: −mean_expert log ζ − mean_nominal log(1 − ζ).
 
     The binary-classifier baseline's constraint and GAIL's discriminator.
 

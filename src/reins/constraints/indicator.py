@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
 from reins.errors import ConfigError
@@ -22,7 +23,7 @@ class InputSpec:
       action_size: length of the action vectors, or the number of discrete actions.
       discrete: whether actions are discrete; then the input is their one-hot code.
       observation_dims, action_dims: the chosen dimensions (an empty tuple: none).
-      clip: observations are clipped to ± this, in their own units, before anything else.
+      clip: observations are clipped to ± this, in their own units, first of all.
       offset, scale: fixed statistics of the chosen observation dimensions:
         input = (clipped observation − offset) / scale.
     """
@@ -57,8 +58,8 @@ class InputSpec:
         wrong = [d for d in dims if not 0 <= d < size]
         if wrong:
             raise ConfigError(
-                f"the constraint's {kind} dimensions {wrong} do not exist: {kind}s have "
-                f"{size} dimensions, counted from 0. Choose among 0..{size - 1}."
+                f"the constraint's {kind} dimensions {wrong} do not exist: {kind}s "
+                f"have {size} dimensions, counted from 0. Choose among 0..{size - 1}."
             )
 
     @property
@@ -74,25 +75,33 @@ class Constraint(eqx.Module):
     inputs: InputSpec = eqx.field(static=True)
 
     def logits(
-        self, observations: Shaped[Array, "*batch S"], actions: Shaped[Array, "..."]
+        self,
+        observations: Shaped[ArrayLike, "*batch S"],
+        actions: Shaped[ArrayLike, "..."],
     ) -> Float[Array, "*batch"]:
         """log ζ/(1 − ζ) of each pair."""
         return self.network(network_inputs(self.inputs, observations, actions))[..., 0]
 
     def log_zeta(
-        self, observations: Shaped[Array, "*batch S"], actions: Shaped[Array, "..."]
+        self,
+        observations: Shaped[ArrayLike, "*batch S"],
+        actions: Shaped[ArrayLike, "..."],
     ) -> Float[Array, "*batch"]:
         """log ζ(s, a) ≤ 0, exact however small ζ is."""
         return jax.nn.log_sigmoid(self.logits(observations, actions))
 
     def zeta(
-        self, observations: Shaped[Array, "*batch S"], actions: Shaped[Array, "..."]
+        self,
+        observations: Shaped[ArrayLike, "*batch S"],
+        actions: Shaped[ArrayLike, "..."],
     ) -> Float[Array, "*batch"]:
         """ζ(s, a) in (0, 1): 1 is allowed."""
         return jax.nn.sigmoid(self.logits(observations, actions))
 
     def cost(
-        self, observations: Shaped[Array, "*batch S"], actions: Shaped[Array, "..."]
+        self,
+        observations: Shaped[ArrayLike, "*batch S"],
+        actions: Shaped[ArrayLike, "..."],
     ) -> Float[Array, "*batch"]:
         """1 − ζ(s, a), the cost of S2 (9)."""
         return jax.nn.sigmoid(-self.logits(observations, actions))
@@ -100,8 +109,8 @@ class Constraint(eqx.Module):
 
 def network_inputs(
     inputs: InputSpec,
-    observations: Shaped[Array, "*batch S"],
-    actions: Shaped[Array, "..."],
+    observations: Shaped[ArrayLike, "*batch S"],
+    actions: Shaped[ArrayLike, "..."],
 ) -> Float[Array, "*batch n"]:
     """The chosen dimensions, clipped and normalised, as one vector per pair."""
     observations = jnp.asarray(observations, jnp.float32)

@@ -1,7 +1,7 @@
-"""The likelihood of a constraint given demonstrations (S2 (5)-(11)) and its regulariser.
+"""The likelihood of a constraint given demonstrations, S2 (5)-(11).
 
-Rows are trajectories: N of the expert, M of the nominal agent, padded to T steps. Sums over
-time, means over trajectories, divided by `horizon` (SPEC 8, normalisation).
+Rows are trajectories: N of the expert, M of the nominal agent, padded to T steps. Sums
+over time, means over trajectories, divided by `horizon` (SPEC 8, normalisation).
 """
 
 from typing import Literal, get_args
@@ -31,7 +31,7 @@ def step_weights(
     none          ω̂_jt = mass_j.
 
     Source: S2 (10), (11), (14), (15); SPEC 8, 11.2 (E[ω] is not 1: self-normalised).
-    Identities: equal constraints give the masses; a constant factor on ω changes nothing.
+    Identities: equal constraints give the masses; a factor on all ω changes nothing.
 
     Args:
       log_ratios: log ω = log ζ(s, a) − log ζ_sampled(s, a) in nats.

@@ -1,4 +1,4 @@
-"""When to stop improving a constraint on old samples (S2 (12)), before the step is taken."""
+"""When to stop improving a constraint on old samples, before the step: S2 (12)."""
 
 import dataclasses
 import math
@@ -50,7 +50,7 @@ class StopRule:
             raise ConfigError(
                 f"kl_new_old = {bound} would never stop anything: with "
                 f"{trajectories} nominal trajectories its estimate cannot exceed "
-                f"log {trajectories} = {ceiling:.2f}. Choose less, or None to switch it off."
+                f"log {trajectories} = {ceiling:.2f}. Choose less, or None."
             )
 
 

@@ -1,9 +1,10 @@
-"""Demonstrations: episodes of somebody who obeyed a rule, checked when they are made."""
+"""Demonstrations: episodes of somebody who obeyed a rule, checked when made."""
 
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
@@ -59,9 +60,9 @@ class Demonstrations:
     def pairs(self) -> Pairs:
         """The aligned pairs (s_t, a_t), padded to the longest episode."""
         return Pairs(
-            _pad([o[:-1] for o in self.observations], self.horizon),
-            _pad(self.actions, self.horizon),
-            np.arange(self.horizon) < self.lengths[:, None],
+            jnp.asarray(_pad([o[:-1] for o in self.observations], self.horizon)),
+            jnp.asarray(_pad(self.actions, self.horizon)),
+            jnp.asarray(np.arange(self.horizon) < self.lengths[:, None]),
         )
 
 
@@ -84,7 +85,9 @@ def check_fit(
         faults.append(
             f"they were recorded in {demonstrations.env_id}; this is {env_ids[0]}"
         )
-    faults += _faults_of_fit("observations", demonstrations.observations, observation_space)
+    faults += _faults_of_fit(
+        "observations", demonstrations.observations, observation_space
+    )
     faults += _faults_of_fit("actions", demonstrations.actions, action_space)
     if faults:
         subject = f"demonstrations do not fit {env_ids[0]}"
@@ -96,8 +99,8 @@ def _faults_of_shape(observations: Any, actions: Any, rewards: Any) -> list[str]
     counts = len(observations), len(actions), len(rewards)
     if len(set(counts)) > 1 or counts[0] == 0:
         return [
-            "expected as many episodes of observations as of actions and of rewards, at "
-            f"least one; found {counts[0]}, {counts[1]} and {counts[2]}"
+            "expected as many episodes of observations as of actions and of rewards, "
+            f"at least one; found {counts[0]}, {counts[1]} and {counts[2]}"
         ]
     faults = []
     for i, (o, a, r) in enumerate(zip(observations, actions, rewards, strict=True)):

@@ -1,4 +1,4 @@
-"""Rollouts of compiled environments: many at once, reset on the way, one compiled scan."""
+"""Rollouts of compiled environments: many at once, reset on the way."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -91,7 +91,7 @@ class Episodes(NamedTuple):
 
 
 def run_episodes(env: Env, act: Act, key: Key, episodes: int) -> Episodes:
-    """One episode in each of `episodes` parallel environments, from reset to its end."""
+    """One episode in each of `episodes` parallel environments, from reset to end."""
     start_key, run_key = jax.random.split(key)
     start = start_rollout(env, start_key, episodes)
     _, trajectory = rollout(env, act, start, run_key, steps=env.horizon)

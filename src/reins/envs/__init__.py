@@ -1,4 +1,4 @@
-"""Environments: compiled ones, their Gymnasium faces, and wrappers for rules and costs."""
+"""Environments: compiled, as Gymnasium sees them, and wrapped in rules and costs."""
 
 from reins.envs.env import Env, Rule, Step
 from reins.envs.gymnasium import CompiledEnv, CostWrapper, with_cost

@@ -1,7 +1,7 @@
 """LapGridWorld: a lap of 40 cells, coins to collect, and a direction not to drive in.
 
-The environment of the 2021 inverse-constrained-RL experiments (ICRL-FACTS a): coins lie
-mid-side, stepping to and fro over one coin pays about five times as much as honest laps, and the
+The environment of the 2021 inverse-constrained-RL experiments: coins lie mid-side,
+stepping to and fro over one coin pays about five times as much as honest laps, and the
 demonstrator obeys a rule that the reward does not mention: never anti-clockwise.
 """
 

@@ -1,4 +1,4 @@
-"""Compiled environments for Gymnasium users, and learned costs around any environment."""
+"""Compiled environments for Gymnasium users, and costs around any environment."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class CompiledEnv(gymnasium.Env):
     limit, set where the environment is registered.
     """
 
-    metadata = {"render_modes": []}
+    metadata = {"render_modes": []}  # noqa: RUF012
 
     def __init__(self, env: Env):
         self.env = env

@@ -78,7 +78,7 @@ def nominal_twin(env_id: str) -> Env:
 
 
 def gymnasium_env(env_id: str) -> CompiledEnv:
-    """A registered environment as an ordinary `gymnasium.Env`, without its time limit."""
+    """A registered environment as a `gymnasium.Env`, without its time limit."""
     return CompiledEnv(make_env(env_id))
 
 
@@ -92,4 +92,3 @@ def register() -> None:
                 max_episode_steps=entry.build().horizon,
                 kwargs={"env_id": env_id},
             )
-

@@ -1,10 +1,11 @@
-"""Forbidden regions and actions, and costs from outside, around any compiled environment."""
+"""Forbidden regions and actions, and costs, around any compiled environment."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool
 
 from reins.envs.env import Env, EnvState, Step
 from reins.types import Key
@@ -12,7 +13,7 @@ from reins.types import Key
 Forbidden = Callable[[Array, Array, Array], Bool[Array, ""]]
 """(observation, action, next observation) -> whether the step breaks the rule."""
 
-CostFunction = Callable[[Array, Array], Float[Array, "*batch"]]
+CostFunction = Callable[[ArrayLike, ArrayLike], Array]
 """(observations, actions) -> cost >= 0 of each pair."""
 
 
@@ -26,9 +27,9 @@ def forbid(
     Source: S2, M ∪ C; the test environments of 2021 (ICRL-FACTS a).
 
     Args:
-      env: the nominal environment; its state must contain whatever the observation shows.
-      forbidden: the rule, on one step. A region looks at the next observation, an action
-        rule at the action.
+      env: the nominal environment; its state contains what the observation shows.
+      forbidden: the rule, on one step. A region looks at the next observation, an
+        action rule at the action.
       reward: what the forbidden step pays, in units of reward.
       moves: whether the forbidden step is carried out before the episode ends.
     """
@@ -56,7 +57,7 @@ def forbid(
 
 
 def cost_from(env: Env, cost: CostFunction) -> Env:
-    """The same compiled environment with c_t = cost(s_t, a_t) in place of its own cost."""
+    """The same compiled environment with c_t = cost(s_t, a_t) as its cost."""
 
     def reset(key: Key) -> tuple[EnvState, Array]:
         state, observation = env.reset(key)

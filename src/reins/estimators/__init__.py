@@ -1,4 +1,4 @@
-"""Gradient estimators: functions from arrays to a loss whose negative gradient estimates."""
+"""Gradient estimators: arrays to a loss whose negative gradient is the estimate."""
 
 from reins.estimators.estimator import ESTIMATORS, Estimator
 from reins.estimators.score_function import (

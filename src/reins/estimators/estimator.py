@@ -1,4 +1,4 @@
-"""The record of every estimator: what it needs, what it estimates, whether without bias."""
+"""The record of every estimator: what it needs, what it estimates, if without bias."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple

@@ -1,7 +1,7 @@
 """Score-function estimators (REINFORCE) and what is added to them.
 
-All take N trajectories padded to T steps and return a loss to be minimised: the mean over
-trajectories of a sum over time. Weights are constants under differentiation.
+All take N trajectories padded to T steps and return a loss to be minimised: the mean
+over trajectories of a sum over time. Weights are constants under differentiation.
 """
 
 import jax
@@ -21,8 +21,8 @@ def score_advantage_loss(
     """−(1/N) Σ_i Σ_t log π(a_t|s_t) A_t.
 
     Source: S3, "reducing variance"; S4 (22).
-    Target: J, when A_t is a return less a baseline that does not see a_t; with GAE or TD
-    advantages, with an exact critic only.   Needs: log_prob.
+    Target: J, when A_t is a return less a baseline that does not see a_t; with GAE or
+    TD advantages, with an exact critic only.   Needs: log_prob.
     Identities: adding a constant per state to A_t leaves the mean unchanged.
 
     Args:
@@ -62,8 +62,9 @@ def score_reward_to_go_loss(
 ) -> Loss:
     """−(1/N) Σ_i Σ_t γ^t log π(a_t|s_t) G_t,   G_t = Σ_{k≥t} γ^{k−t} r_k.
 
-    Source: S3, causality.   Target: J; unbiased. With `discount_states=False` the factor
-    γ^t is dropped, as practice does: then for γ < 1 it is the gradient of no objective.
+    Source: S3, causality.   Target: J; unbiased. With `discount_states=False` the
+    factor γ^t is dropped, as practice does: for γ < 1 it is then the gradient of no
+    objective.
     Needs: log_prob.
     Args and returns: as `score_advantage_loss`; rewards in units of reward.
     """

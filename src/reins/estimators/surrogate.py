@@ -42,7 +42,7 @@ def clipped_surrogate_loss(
     *,
     clip_epsilon: float = 0.2,
 ) -> Loss:
-    """−(1/N) Σ_i Σ_t min(ρ_t A_t, clip(ρ_t, 1−ε, 1+ε) A_t): PPO's pessimistic surrogate.
+    """−(1/N) Σ_i Σ_t min(ρ_t A_t, clip(ρ_t, 1−ε, 1+ε) A_t), PPO's surrogate.
 
     Source: S4, end (PPO); SPEC 3.   Target: the clipped surrogate.   Needs: log_prob.
     Identities: ε = ∞ gives `surrogate_loss`; at π = π_old nothing is clipped.

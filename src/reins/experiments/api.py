@@ -1,4 +1,4 @@
-"""The commands as Python functions: the same names, the same settings, the same files."""
+"""The commands as Python functions: the same names, settings and files."""
 
 import dataclasses
 import typing
@@ -123,7 +123,7 @@ def gathered(kind: type, settings: dict[str, Any]) -> Any:
 
 
 def _homes(kind: type) -> dict[str, str]:
-    """Which part of a configuration each setting lies in; '' for the configuration itself."""
+    """Which part of a configuration each setting lies in; '' for none of them."""
     hints = typing.get_type_hints(kind)
     homes = {}
     for field in dataclasses.fields(kind):

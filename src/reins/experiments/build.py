@@ -1,6 +1,6 @@
 """From a configuration to the agent and environments that it asks for."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import optax
 from gymnasium import spaces
@@ -136,16 +136,17 @@ def _learn_task(config: LearnConfig) -> Task:
 
 def input_spec(env: Env, settings: ConstraintConfig) -> InputSpec:
     """The constraint's inputs for an environment: the chosen dimensions, or all."""
-    discrete = isinstance(env.action_space, spaces.Discrete)
-    actions = int(env.action_space.n) if discrete else flat_size(env.action_space)
+    space = env.action_space
+    discrete = isinstance(space, spaces.Discrete)
+    actions = int(space.n) if isinstance(space, spaces.Discrete) else flat_size(space)
     observations = flat_size(env.observation_space)
-    every = settings.observation_dims is None, settings.action_dims is None
+    seen, done = settings.observation_dims, settings.action_dims
     return InputSpec(
         observation_size=observations,
         action_size=actions,
         discrete=discrete,
-        observation_dims=tuple(range(observations)) if every[0] else settings.observation_dims,
-        action_dims=tuple(range(actions)) if every[1] else settings.action_dims,
+        observation_dims=tuple(range(observations)) if seen is None else seen,
+        action_dims=tuple(range(actions)) if done is None else done,
         clip=settings.clip,
     )
 
@@ -202,7 +203,7 @@ def _ppo_lagrangian(env: Env, settings: PPOConfig, cost: CostConfig) -> Agent:
     )
 
 
-def _parts(env: Env, settings: PPOConfig):
+def _parts(env: Env, settings: PPOConfig) -> tuple[Any, Any, Any]:
     optimizer = optax.chain(
         optax.clip_by_global_norm(settings.max_gradient_norm),
         optax.adam(settings.learning_rate, eps=1e-5),
@@ -214,7 +215,7 @@ def _parts(env: Env, settings: PPOConfig):
     )
 
 
-def _passes(settings: PPOConfig) -> dict[str, object]:
+def _passes(settings: PPOConfig) -> dict[str, Any]:
     names = [
         "discount",
         "gae_lambda",

@@ -1,4 +1,4 @@
-"""What a run is told: frozen dataclasses, checked when built, kept as JSON beside the run."""
+"""What a run is told: frozen dataclasses, checked when built."""
 
 import dataclasses
 import types
@@ -79,7 +79,7 @@ class CostConfig:
     dual_initial: float = 1.0
     """Multiplier at the start, in units of reward per unit of cost."""
     dual_learning_rate: float = 0.02
-    """Multiplier gained per unit of episode cost over the budget (PID: integral gain)."""
+    """Multiplier gained per unit of episode cost over the budget (PID: integral)."""
     dual_maximum: float | None = None
     """A ceiling for the multiplier; None for none."""
     cost_gae_lambda: float = 0.95
@@ -228,17 +228,23 @@ class TrainConfig:
     """A learned constraint's file; its 1 - zeta becomes the cost."""
     return_env: str | None = None
     """The environment in which return is measured; None for the one trained in."""
-    run: tyro.conf.OmitArgPrefixes[RunConfig] = dataclasses.field(default_factory=RunConfig)
-    ppo: tyro.conf.OmitArgPrefixes[PPOConfig] = dataclasses.field(default_factory=PPOConfig)
-    cost: tyro.conf.OmitArgPrefixes[CostConfig] = dataclasses.field(default_factory=CostConfig)
+    run: tyro.conf.OmitArgPrefixes[RunConfig] = dataclasses.field(
+        default_factory=RunConfig
+    )
+    ppo: tyro.conf.OmitArgPrefixes[PPOConfig] = dataclasses.field(
+        default_factory=PPOConfig
+    )
+    cost: tyro.conf.OmitArgPrefixes[CostConfig] = dataclasses.field(
+        default_factory=CostConfig
+    )
 
     def __post_init__(self) -> None:
         if self.agent not in AGENTS:
             raise ConfigError(unknown_name("agent", self.agent, AGENTS))
         if self.constraint is not None and self.agent == "ppo":
             raise ConfigError(
-                f"a constraint ({self.constraint}) was given to `ppo`, which has no cost "
-                "and would ignore it. Use `ppo-lagrangian`."
+                f"a constraint ({self.constraint}) was given to `ppo`, which has no "
+                "cost and would ignore it. Use `ppo-lagrangian`."
             )
         _check_minibatches(self.run, self.ppo)
 
@@ -253,12 +259,18 @@ class LearnConfig:
     """A file of demonstrations, or the name of a set that ships with reins."""
     method: str = "icrl"
     """icrl, classifier or gail-constraint."""
-    run: tyro.conf.OmitArgPrefixes[RunConfig] = dataclasses.field(default_factory=RunConfig)
+    run: tyro.conf.OmitArgPrefixes[RunConfig] = dataclasses.field(
+        default_factory=RunConfig
+    )
     constraint: tyro.conf.OmitArgPrefixes[ConstraintConfig] = dataclasses.field(
         default_factory=ConstraintConfig
     )
-    ppo: tyro.conf.OmitArgPrefixes[PPOConfig] = dataclasses.field(default_factory=PPOConfig)
-    cost: tyro.conf.OmitArgPrefixes[CostConfig] = dataclasses.field(default_factory=CostConfig)
+    ppo: tyro.conf.OmitArgPrefixes[PPOConfig] = dataclasses.field(
+        default_factory=PPOConfig
+    )
+    cost: tyro.conf.OmitArgPrefixes[CostConfig] = dataclasses.field(
+        default_factory=CostConfig
+    )
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -312,8 +324,8 @@ def _check_minibatches(run: RunConfig, ppo: PPOConfig) -> None:
     if run.batch_steps % ppo.minibatches:
         raise ConfigError(
             f"a batch of {run.environments} environments x {run.rollout_steps} steps = "
-            f"{run.batch_steps} was asked to be cut into {ppo.minibatches} minibatches; "
-            "they would not be equal. Choose a divisor."
+            f"{run.batch_steps} was asked to be cut into {ppo.minibatches} "
+            "minibatches; they would not be equal. Choose a divisor."
         )
 
 

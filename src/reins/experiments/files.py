@@ -56,7 +56,7 @@ def read_json(path: Path, what: str) -> Any:
 
 
 def save_demonstrations(path: Path, demonstrations: Demonstrations) -> None:
-    """Write demonstrations as `.npz`, with a `.json` of the same name that describes it.
+    """Write demonstrations as `.npz`, and a `.json` of the same name beside it.
 
     The episodes lie one after another; `observation_counts` and `action_counts` say
     where each ends.
@@ -69,7 +69,7 @@ def save_demonstrations(path: Path, demonstrations: Demonstrations) -> None:
         "action_counts": np.asarray([len(x) for x in demonstrations.actions]),
     }
     path = path.with_suffix(".npz")
-    write_whole(path, lambda stream: np.savez_compressed(stream, **arrays))
+    write_whole(path, lambda stream: np.savez_compressed(stream, **arrays))  # pyright: ignore[reportArgumentType]
     record = {
         "schema": DEMONSTRATIONS_SCHEMA,
         "env": demonstrations.env_id,

@@ -23,7 +23,7 @@ class StoredRun(NamedTuple):
     config: TrainConfig | LearnConfig
     task: Task
     agents: dict[int, Any]
-    """Agent states by seed; each has `.policy`, a constraint learner's `.constraint`."""
+    """Agent states by seed; each has `.policy`, a constraint learner `.constraint`."""
     steps: dict[int, int]
 
 
@@ -96,9 +96,9 @@ class LoadedAgent:
         batched = observation.ndim == len(expected) + 1
         if observation.shape[int(batched) :] != expected:
             raise ConfigError(
-                f"an action was asked for on an observation of shape {observation.shape}; "
-                f"{self.env.name} has observations of shape {expected}. Pass one of "
-                "these, or several along one axis in front."
+                "an action was asked for on an observation of shape "
+                f"{observation.shape}; {self.env.name} has observations of shape "
+                f"{expected}. Pass one of these, or several along one axis in front."
             )
         self._key, key = jax.random.split(self._key)
         action = np.asarray(self._act(self.policy, observation, key, deterministic))
@@ -120,7 +120,7 @@ def load(folder: str | Path, *, seed: int | None = None) -> LoadedAgent:
       folder: what `--out` named.
       seed: which seed's agent; the first one when not said.
 
-    Raises: DataError when the folder holds no run, ConfigError when it has no such seed.
+    Raises: DataError when the folder holds no run, ConfigError for an unknown seed.
     """
     stored = read_run(folder)
     return LoadedAgent(pick(stored, seed, folder).policy, stored.task.env)

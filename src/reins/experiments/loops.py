@@ -1,8 +1,8 @@
 """The compiled loop: one update at a time, evaluated and saved on the way.
 
-A *group* of seeds advances together and has one checkpoint. Its arrays have the seeds as
-their first axis. On a CPU a group is one seed, and groups are dealt out to the cores; on a
-GPU all seeds are one group under `vmap` (docs/decisions/seeds-on-cores.md).
+A *group* of seeds advances together and has one checkpoint. Its arrays have the seeds
+as their first axis. On a CPU a group is one seed, and groups are dealt out to the
+cores; on a GPU all seeds are one group under `vmap` (docs/decisions/0003-seeds-on-cores.md).
 """
 
 import threading
@@ -75,7 +75,9 @@ def make_program(task: Task, run: RunConfig) -> Program:
     def init(key: Key) -> SeedState:
         agent_key, env_key, run_key = jax.random.split(key, 3)
         start = start_rollout(task.env, env_key, run.environments)
-        return SeedState(agent.init(agent_key), start, run_key, jnp.zeros((), jnp.int32))
+        return SeedState(
+            agent.init(agent_key), start, run_key, jnp.zeros((), jnp.int32)
+        )
 
     def advance(state: SeedState) -> tuple[SeedState, Info]:
         act_key, update_key = jax.random.split(_stream(state, 0))
@@ -155,7 +157,7 @@ def _keys(seeds: tuple[int, ...]) -> Key:
 
 def run_group(
     group: Group,
-    device: jax.Device,
+    device: Any,
     report: Callable[[Progress], None],
     stop: threading.Event,
 ) -> None:
@@ -193,7 +195,7 @@ def run_group(
             report(Progress(group, run.batch_steps * len(group.seeds), None))
 
 
-def _start(group: Group, device: jax.Device) -> tuple[SeedState, dict[str, Any]]:
+def _start(group: Group, device: Any) -> tuple[SeedState, dict[str, Any]]:
     if group.checkpoint.exists():
         state, record = load_checkpoint(group.checkpoint, group.template)
     else:
@@ -214,7 +216,9 @@ def _last_update(record: dict[str, Any]) -> int:
 
 
 def _host(info: Info) -> dict[str, list[float]]:
-    return {name: np.asarray(value, np.float64).tolist() for name, value in info.items()}
+    return {
+        name: np.asarray(value, np.float64).tolist() for name, value in info.items()
+    }
 
 
 def _check(group: Group, update: int, info: dict[str, list[float]]) -> dict[str, Any]:
@@ -224,8 +228,8 @@ def _check(group: Group, update: int, info: dict[str, list[float]]) -> dict[str,
                 raise RunError(
                     f"{group.name}, seed {seed}, update {update}: `{name}` became "
                     f"{value}. The run stops here; its last checkpoint, "
-                    f"{group.checkpoint}, is from before. A smaller learning rate helps "
-                    "most often."
+                    f"{group.checkpoint}, is from before. A smaller learning rate "
+                    "helps most often."
                 )
     return info
 
@@ -233,7 +237,7 @@ def _check(group: Group, update: int, info: dict[str, list[float]]) -> dict[str,
 def _row(
     group: Group, updates: int, evaluation: Info, pending: list[dict[str, list[float]]]
 ) -> dict[str, Any]:
-    """One line of the curves: the evaluation, and means of what the updates reported."""
+    """One line of the curves: the evaluation, and means of the updates' reports."""
     names = pending[0] if pending else {}
     means = {n: np.mean([p[n] for p in pending], axis=0).tolist() for n in names}
     steps = updates * group.run.batch_steps

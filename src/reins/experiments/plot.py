@@ -1,4 +1,4 @@
-"""Pictures: learning curves as S2 draws them, and a learned rule beside the true one."""
+"""Pictures: learning curves as S2 draws them, and learned rules."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrow, Rectangle
 
@@ -30,7 +32,7 @@ ALLOWED, FORBIDDEN = "#f3efe6", "#b3202a"
 def draw_curves(
     path: Path, curves: Mapping[str, Curves], *, expert: Mapping[str, Any] | None = None
 ) -> None:
-    """Return and violation rate against environment steps: mean ± standard error, and seeds.
+    """Return and violations against steps: every seed, mean ± standard error.
 
     Args:
       curves: one run to a colour, by the name in the legend.
@@ -43,7 +45,9 @@ def draw_curves(
         strict=True,
     )
     for axes, (name, label) in panels:
-        for colour, (run, curve) in zip(_colours(len(curves)), curves.items(), strict=True):
+        for colour, (run, curve) in zip(
+            _colours(len(curves)), curves.items(), strict=True
+        ):
             _band(axes, curve.steps, curve.values[name], colour, run)
         if expert is not None and expert[name] is not None:
             level = float(np.mean(expert[name]))
@@ -86,26 +90,26 @@ def draw_lap(
     rows, columns = len(actions), len(costs)
     figure = Figure(figsize=(2.7 * columns + 0.8, 2.9 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
-    colours = matplotlib.colors.LinearSegmentedColormap.from_list(
-        "cost", [ALLOWED, FORBIDDEN]
-    )
+    colours = LinearSegmentedColormap.from_list("cost", [ALLOWED, FORBIDDEN])
     for column, (rule, table) in enumerate(costs.items()):
         for row, action in enumerate(actions):
             axes, values = grid[row, column], table[:, row]
             _lap(axes, colours(values), coins, turn=1 - 2 * row)
-            axes.set_xlabel(f"cost {values.min():.2f} to {values.max():.2f}", fontsize=8)
+            axes.set_xlabel(
+                f"cost {values.min():.2f} to {values.max():.2f}", fontsize=8
+            )
             if row == 0:
                 axes.set_title(rule, fontsize=9)
             if column == 0:
                 axes.set_ylabel(action, fontsize=9)
-    scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), colours)
+    scale = ScalarMappable(Normalize(0, 1), colours)
     bar = figure.colorbar(scale, ax=list(grid.flat), shrink=0.7, aspect=30)
     bar.set_label("cost 1 − ζ   (0 allowed, 1 forbidden)")
     _save(figure, path)
 
 
 def lap_corners(cells: int) -> list[tuple[int, int]]:
-    """Where each cell of a square lap is drawn: clockwise from the upper left corner."""
+    """Where each cell of a square lap is drawn, clockwise from the upper left."""
     side = cells // 4
     positions = []
     for cell in range(cells):
@@ -124,7 +128,9 @@ def lap_corners(cells: int) -> list[tuple[int, int]]:
 def _lap(axes: Axes, colours: np.ndarray, coins: Sequence[int], *, turn: int) -> None:
     positions = lap_corners(len(colours))
     for cell, ((x, y), colour) in enumerate(zip(positions, colours, strict=True)):
-        axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="#999", lw=0.4))
+        axes.add_patch(
+            Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="#999", lw=0.4)
+        )
         if cell in coins:
             axes.plot(x + 0.5, y + 0.5, "o", color="#e2a03f", mec="#8a5a00", ms=6)
         if cell % 5 == 2:

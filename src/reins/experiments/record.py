@@ -81,8 +81,8 @@ def read_folder(folder: Path) -> dict[str, Any]:
         inside = sorted(p.parent.name for p in folder.glob(f"*/{CONFIG_FILE}"))
         hint = f" It holds runs in {', '.join(inside)}." if inside else ""
         raise DataError(
-            f"a run was asked for from {folder}; there is no {CONFIG_FILE} in it.{hint} "
-            "Name a folder that a reins command wrote with --out."
+            f"a run was asked for from {folder}; there is no {CONFIG_FILE} in it."
+            f"{hint} Name a folder that a reins command wrote with --out."
         )
     record = read_json(folder / CONFIG_FILE, "the run's configuration")
     if record.get("schema") != RUN_SCHEMA:
@@ -152,7 +152,7 @@ def with_interval(values: Sequence[float]) -> dict[str, float]:
 
 
 class Board:
-    """TensorBoard logs of one run, a folder per seed; a resumed run carries on in them."""
+    """TensorBoard logs of one run, a folder per seed; a resumed run goes on in them."""
 
     def __init__(self, folder: Path):
         self.folder = folder

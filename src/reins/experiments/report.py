@@ -40,7 +40,7 @@ class Terminal:
 
     @contextmanager
     def progress(self, total: int) -> Iterator["ProgressBar"]:
-        """A bar over this many environment steps; plain lines where there is no terminal."""
+        """A bar over this many environment steps; plain lines without a terminal."""
         if self.console.quiet or not self.console.is_terminal:
             yield ProgressLines(self, total)
             return
@@ -109,7 +109,7 @@ def _latest(progress: loops.Progress) -> str:
 def result_tables(
     methods: Mapping[str, Mapping[str, Any]], expert: Mapping[str, Any] | None
 ) -> list[Table]:
-    """Return and violation rate of each method: every seed, and the interquartile mean."""
+    """Return and violation rate of each method: every seed, and interquartile mean."""
     return [
         _measure_table("Return per episode", "final_return", ".1f", methods, expert),
         _measure_table(
@@ -137,7 +137,9 @@ def _measure_table(
     measured = None if expert is None else expert[name.removeprefix("final_")]
     if measured is not None:
         table.add_section()
-        table.add_row("expert", *[""] * len(seeds), format(float(np.mean(measured)), form))
+        table.add_row(
+            "expert", *[""] * len(seeds), format(float(np.mean(measured)), form)
+        )
     return table
 
 

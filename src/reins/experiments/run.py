@@ -93,9 +93,7 @@ def prepare(config: TrainConfig | LearnConfig, folder: Path) -> Run:
     task = build(config)
     program = compile_program(make_program(task, config.run), len(grouped[0]))
     groups = [
-        Group(
-            config.agent, seeds, program, config.run, checkpoint_file(folder, seeds)
-        )
+        Group(config.agent, seeds, program, config.run, checkpoint_file(folder, seeds))
         for seeds in grouped
     ]
     return Run(folder, config, task, groups)
@@ -171,7 +169,7 @@ def demo_configs(settings: RunConfig) -> dict[str, TrainConfig | LearnConfig]:
 def _demo(folder: Path, settings: RunConfig, terminal: Terminal) -> Summary:
     began = time.perf_counter()
     terminal.say(
-        f"Learning the rule of {DEMO_ENV} from the demonstrations that ship with reins:\n"
+        f"Learning the rule of {DEMO_ENV} from the demonstrations shipped with reins:\n"
         f"ICRL, two baselines and an unconstrained agent, {settings.seeds} seeds each."
     )
     runs = {}
@@ -203,8 +201,8 @@ def _demo(folder: Path, settings: RunConfig, terminal: Terminal) -> Summary:
     terminal.show(*result_tables(methods, expert))
     recovered = methods["icrl"]["constraint"]["rule_recovered"]
     terminal.say(
-        f"ICRL has zeta < 1/2 on every anti-clockwise step and > 1/2 on every clockwise "
-        f"one\non {sum(recovered)} of {len(recovered)} seeds. Look at\n"
+        "ICRL has zeta < 1/2 on every anti-clockwise step and > 1/2 on every "
+        f"clockwise one\non {sum(recovered)} of {len(recovered)} seeds. Look at\n"
         f"  {folder / 'constraint.png'}   the learned rules beside the true one\n"
         f"  {folder / 'curves.png'}       return and violations while learning\n"
         f"  {folder / SUMMARY_FILE}     every number"

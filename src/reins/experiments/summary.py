@@ -99,7 +99,7 @@ def write_constraints(run: Run) -> Summary:
 
 
 def judge_rule(rule: Rule, constraints: list[Constraint]) -> Summary:
-    """On how many pairs ζ lies on the true rule's side of 1/2, per seed, and by how much.
+    """On how many pairs ζ lies on the true rule's side of 1/2, and by how much.
 
     The rule is recovered where it does on every pair.
     """

@@ -1,7 +1,7 @@
 """Softmax over a finite set of actions."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,9 @@ class Categorical(Distribution):
 
     def log_prob(self, actions: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
         # A sum over a one-hot: cheaper than a gather on a CPU, for few actions.
-        one_hot = jax.nn.one_hot(actions, self.logits.shape[-1], dtype=self.logits.dtype)
+        one_hot = jax.nn.one_hot(
+            actions, self.logits.shape[-1], dtype=self.logits.dtype
+        )
         return jnp.sum(one_hot * self.log_probs, axis=-1)
 
     def entropy(self) -> Float[Array, "*batch"]:
@@ -38,7 +40,7 @@ class Categorical(Distribution):
     def mode(self) -> Int[Array, "*batch"]:
         return jnp.argmax(self.logits, axis=-1)
 
-    def kl(self, other: Self) -> Float[Array, "*batch"]:
+    def kl(self, other: "Categorical") -> Float[Array, "*batch"]:
         return categorical_kl(self.log_probs, other.log_probs)
 
 

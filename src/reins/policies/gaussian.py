@@ -1,7 +1,7 @@
 """Gaussian actions with a learned scale that does not depend on the state."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -35,14 +35,16 @@ class Gaussian(Distribution):
     def mode(self) -> Float[Array, "*batch D"]:
         return self.mean
 
-    def kl(self, other: Self) -> Float[Array, "*batch"]:
+    def kl(self, other: "Gaussian") -> Float[Array, "*batch"]:
         return gaussian_kl(self.mean, self.log_std, other.mean, other.log_std)
 
 
 class GaussianPolicy(Policy):
     """A mean from a network and one free log-scale per action dimension."""
 
-    gives: ClassVar[frozenset[str]] = frozenset({"log_prob", "entropy", "reparameterised"})
+    gives: ClassVar[frozenset[str]] = frozenset(
+        {"log_prob", "entropy", "reparameterised"}
+    )
     network: MLP
     log_std: Float[Array, " D"]
 

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import equinox as eqx
 from gymnasium import spaces
@@ -32,7 +32,7 @@ class Distribution(eqx.Module):
         """The most probable action."""
 
     @abc.abstractmethod
-    def kl(self, other: Self) -> Float[Array, "*batch"]:
+    def kl(self, other: "Distribution") -> Float[Array, "*batch"]:
         """KL(self ‖ other) in nats, for another distribution of this kind."""
 
 
@@ -87,6 +87,7 @@ def flat_size(observation_space: spaces.Space) -> int:
     if isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 1:
         return observation_space.shape[0]
     raise CapabilityError(
-        f"no network for the observation space {observation_space}: observations must be "
-        "a Box with one axis. Flatten them first (gymnasium.wrappers.FlattenObservation)."
+        f"no network for the observation space {observation_space}: observations must "
+        "be a Box with one axis. Flatten them first: "
+        "gymnasium.wrappers.FlattenObservation does."
     )

@@ -1,14 +1,15 @@
 """This machine: groups of seeds dealt out to its devices, one thread to a device.
 
-On a CPU every core is made a device of its own, and each takes the next group when it is
-done with one, so five seeds on two cores take two and a half seeds' time. On a GPU all
-seeds of a run are one group.
+On a CPU every core is made a device of its own, and each takes the next group when it
+is done with one, so five seeds on two cores take two and a half seeds' time. On a GPU
+all seeds of a run are one group.
 """
 
 import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 
@@ -37,8 +38,8 @@ def run_groups(
 ) -> dict[Group, Exception]:
     """Train all groups; returns the ones that failed, with their errors.
 
-    A failure ends its own group only. Ctrl-C stops every group at its next update, with a
-    checkpoint.
+    A failure ends its own group only. Ctrl-C stops every group at its next update, with
+    a checkpoint.
     """
     waiting: queue.SimpleQueue[Group] = queue.SimpleQueue()
     for group in groups:
@@ -46,7 +47,7 @@ def run_groups(
     failures: dict[Group, Exception] = {}
     stop = threading.Event()
 
-    def work(device: jax.Device) -> None:
+    def work(device: Any) -> None:
         while not stop.is_set():
             try:
                 group = waiting.get_nowait()

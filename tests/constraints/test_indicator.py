@@ -1,0 +1,133 @@
+"""ζ(s, a): what the network is shown, and the four faces of one logit."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+
+from reins.constraints import Constraint, InputSpec, constraint_network
+from reins.constraints.indicator import network_inputs
+from reins.errors import ConfigError
+from reins.networks import MLP
+from tests import strategies as some
+
+CONTINUOUS = InputSpec(
+    observation_size=4,
+    action_size=2,
+    discrete=False,
+    observation_dims=(2, 0),
+    action_dims=(1,),
+    clip=5.0,
+    offset=(1.0, -2.0),
+    scale=(2.0, 4.0),
+)
+DISCRETE = InputSpec(
+    observation_size=3,
+    action_size=4,
+    discrete=True,
+    observation_dims=(1,),
+    action_dims=(0, 1, 2, 3),
+)
+
+
+def test_dimensions_are_chosen_clipped_then_normalised():
+    observations = jnp.array([[6.0, 100.0, 3.0, 7.0], [-9.0, 0.0, -1.0, 0.0]])
+    actions = jnp.array([[50.0, 0.25], [50.0, -0.5]])
+    found = network_inputs(CONTINUOUS, observations, actions)
+    expected = [
+        [(3.0 - 1.0) / 2.0, (5.0 + 2.0) / 4.0, 0.25],
+        [(-1.0 - 1.0) / 2.0, (-5.0 + 2.0) / 4.0, -0.5],
+    ]
+    np.testing.assert_allclose(found, expected)
+    assert CONTINUOUS.size == 3
+
+
+def test_discrete_actions_are_one_hot():
+    found = network_inputs(DISCRETE, jnp.array([[0.0, 30.0, 9.0]]), jnp.array([2]))
+    np.testing.assert_allclose(found, [[20.0, 0.0, 0.0, 1.0, 0.0]])
+    assert DISCRETE.size == 5
+
+
+def test_one_side_alone_can_be_seen():
+    options = {"observation_size": 2, "action_size": 3, "discrete": True}
+    only_actions = InputSpec(observation_dims=(), action_dims=(2, 0), **options)
+    observations, actions = jnp.array([[7.0, 8.0]]), jnp.array([0])
+    np.testing.assert_allclose(
+        network_inputs(only_actions, observations, actions), [[0.0, 1.0]]
+    )
+    only_states = InputSpec(observation_dims=(1,), action_dims=(), **options)
+    np.testing.assert_allclose(
+        network_inputs(only_states, observations, actions), [[8.0]]
+    )
+
+
+@given(observations=some.arrays((2, 3, 4), -9.0, 9.0), actions=some.arrays((2, 3, 2)))
+def test_any_number_of_leading_axes(observations, actions):
+    found = network_inputs(CONTINUOUS, jnp.asarray(observations), jnp.asarray(actions))
+    rows = zip(observations.reshape(6, 4), actions.reshape(6, 2), strict=True)
+    expected = [
+        network_inputs(CONTINUOUS, jnp.asarray(o), jnp.asarray(a)) for o, a in rows
+    ]
+    np.testing.assert_allclose(found.reshape(6, 3), expected)
+
+
+def constraint_of(logit: float) -> Constraint:
+    """The constraint whose logit is this everywhere."""
+    network = MLP(jax.random.key(0), (3, 1))
+    network = jax.tree.map(jnp.zeros_like, network)
+    moved = [jnp.full(1, logit)]
+    return Constraint(
+        jax.tree.unflatten(jax.tree.structure(network), [*network.weights, *moved]),
+        CONTINUOUS,
+    )
+
+
+@pytest.mark.parametrize("logit", [-40.0, -2.0, 0.0, 1.5, 40.0])
+def test_one_logit_four_faces(logit):
+    zeta = constraint_of(logit)
+    pair = (jnp.ones((1, 4)), jnp.ones((1, 2)))
+    np.testing.assert_allclose(zeta.logits(*pair), [logit])
+    exact = np.float64(1.0) / (1.0 + np.exp(-np.float64(logit)))
+    np.testing.assert_allclose(zeta.zeta(*pair), [exact], rtol=1e-6)
+    np.testing.assert_allclose(zeta.cost(*pair), [np.exp(-logit) * exact], rtol=1e-6)
+    np.testing.assert_allclose(
+        zeta.log_zeta(*pair), [-np.log1p(np.exp(-np.float64(logit)))], rtol=1e-6
+    )
+
+
+def test_at_first_it_is_undecided_and_seeds_differ():
+    init = constraint_network(DISCRETE)
+    observations = jax.random.normal(jax.random.key(1), (50, 3))
+    actions = jax.random.randint(jax.random.key(2), (50,), 0, 4)
+    values = [init(jax.random.key(s)).zeta(observations, actions) for s in (0, 1)]
+    assert values[0].shape == (50,)
+    assert np.all(np.abs(values[0] - 0.5) < 0.15)
+    assert np.std(values[0]) > 1e-3
+    assert not np.allclose(*values)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"observation_dims": (0, 4, -1)}, r"observation dimensions \[4, -1\].*0\.\.3"),
+        ({"action_dims": (2,)}, r"action dimensions \[2\].*2 dimensions"),
+        ({"observation_dims": (), "action_dims": ()}, "no dimension"),
+        ({"offset": (1.0,)}, "2 observation dimensions needs 2.*found 1 and 2"),
+        ({"scale": (1.0, 1.0, 1.0)}, "found 2 and 3"),
+    ],
+)
+def test_what_cannot_be_seen_is_refused(changes, sentence):
+    options = {
+        "observation_size": 4,
+        "action_size": 2,
+        "discrete": False,
+        "observation_dims": (2, 0),
+        "action_dims": (1,),
+        "offset": (1.0, -2.0),
+        "scale": (2.0, 4.0),
+    } | changes
+    if not options["observation_dims"]:
+        options |= {"offset": (), "scale": ()}
+    with pytest.raises(ConfigError, match=sentence):
+        InputSpec(**options)
