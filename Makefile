@@ -2,7 +2,7 @@
 #
 #   PYTHON=python3.12    the Python that .venv is made with, instead of the first that fits
 #   OUT=runs/demo        the folder of the demo's run
-#   ARGS="-k kl -x"      more arguments for pytest
+#   ARGS="-k kl -n 4"    more arguments for pytest
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m

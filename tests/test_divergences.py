@@ -91,6 +91,7 @@ def test_gaussian_kl_is_not_negative_and_0_at_equality(terms):
 
 @given(log_p=some.log_distributions(), log_q=some.log_distributions())
 def test_pinsker_holds_for_half_the_l1_distance(log_p, log_q):
+    log_p, log_q = jnp.asarray(log_p), jnp.asarray(log_q)
     p, q = jnp.exp(log_p), jnp.exp(log_q)
     distance = total_variation(p, q)
     assert 0.0 <= distance <= 1.0 + 1e-6

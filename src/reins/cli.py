@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -113,27 +113,22 @@ class Resume:
 
 
 @dataclasses.dataclass(frozen=True)
-class Make:
+class DemonstrationsCommand:
     """Record a trained agent's episodes as demonstrations."""
 
+    action: tyro.conf.Positional[Literal["make"]]
+    """What to do: make them."""
     file: tyro.conf.Positional[Path]
     """Where to write them: FILE.npz, with FILE.json beside it."""
     agent: Path
     """Folder of the trained agent."""
     episodes: int = 20
-    """How many episodes."""
+    """How many episodes, drawn from the stochastic policy."""
     seed: int | None = None
     """Which seed's agent; the first one when not said."""
     key: int = 0
     """Random seed of the episodes."""
     output: Common = dataclasses.field(default_factory=Output)
-
-
-@dataclasses.dataclass(frozen=True)
-class DemonstrationsCommand:
-    """Demonstrations: make them from a trained agent."""
-
-    command: Annotated[Make, tyro.conf.subcommand("make")]
 
 
 Command = (
@@ -152,8 +147,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (2 for what the user can mend)."""
     try:
         command = tyro.cli(Command, args=arguments, prog="reins", description=__doc__)
-        if isinstance(command, DemonstrationsCommand):
-            command = command.command
         terminal = Terminal(quiet=command.output.json)
         summary = _carry_out(command, command.output.out, terminal)
     except ReinsError as error:
@@ -187,7 +180,7 @@ def _carry_out(command: Any, out: Path | None, terminal: Terminal) -> dict[str, 
             )
         case Plot(folders=folders):
             return evaluate.plot_runs(folders, out or folders[0] / "plots", terminal)
-        case Make():
+        case DemonstrationsCommand():
             return _make(command, out, terminal)
     raise TypeError(f"no command {command!r}")
 
@@ -218,7 +211,9 @@ def _describe(name: str) -> str:
     return f"{len(found.actions)} episodes in {found.env_id}."
 
 
-def _make(command: Make, out: Path | None, terminal: Terminal) -> dict[str, Any]:
+def _make(
+    command: DemonstrationsCommand, out: Path | None, terminal: Terminal
+) -> dict[str, Any]:
     made_by = (
         f"reins demonstrations make {command.file.name} --agent "
         f"{command.agent.name} --episodes {command.episodes} --key {command.key}"

@@ -42,15 +42,14 @@ def test_it_raises_zeta_of_the_expert_and_lowers_it_of_the_nominal():
 
 def test_the_best_classifier_is_the_density_ratio():
     """One pair seen by both: 3 of 4 expert steps, 1 of 5 nominal ones, ζ = 15/19."""
-    expert = jnp.array([[True, True, True, False]])
+    expert = jnp.array([[True, True, True, False, False]])
     nominal = jnp.array([[True, False, False, False, False]])
 
     def loss(logit):
-        other = -30.0
         return classifier_loss(
-            jnp.where(expert, logit, -other),
-            jnp.ones((1, 4), bool),
-            jnp.where(nominal, logit, other),
+            jnp.where(expert, logit, 30.0),
+            jnp.arange(5)[None] < 4,
+            jnp.where(nominal, logit, -30.0),
             jnp.ones((1, 5), bool),
         )
 

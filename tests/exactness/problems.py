@@ -124,8 +124,7 @@ class ConstraintProblem(NamedTuple):
 
 DYNAMICS = {
     "deterministic": {"deterministic": True},
-    "stochastic": {},
-    "terminal": {"terminal_states": 1},
+    "stochastic": {"terminal_states": 1},  # and so episodes differ in length
 }
 
 

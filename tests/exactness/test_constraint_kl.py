@@ -1,5 +1,7 @@
 """KLs between constraints against exact ones; what is wrong with the printed form."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +20,7 @@ def equal(found, expected):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
 
 
+@jax.jit
 def ratios_and_masses(problem):
     """log ω of every trajectory, and its log-probability under the sampled ζ."""
     trajectories = problem.trajectories
@@ -80,6 +83,7 @@ def test_s2_21_is_the_sum_of_both_directions():
     equal(printed["kl_new_old"], sum(slow_kls(problem)))
 
 
+@partial(jax.jit, static_argnames="cases")
 def six_trajectories(cases: int, seed: int):
     """SPEC 11.1: Dirichlet(1) base mass, both ζ uniform on (0.05, 1)."""
     keys = jax.random.split(jax.random.key(seed), 3)
@@ -94,11 +98,14 @@ def six_trajectories(cases: int, seed: int):
 def test_the_printed_bound_fails_in_61_percent_of_random_cases():
     """S2 (12)/(18): kl_old_new ≤ 2 log E[ω] is often violated, and often negative."""
     terms = six_trajectories(4000, seed=0)
-    quantities = jax.vmap(stop_quantities, in_axes=(0, 0, None))
-    _, exact = quantities(*terms, StopRule())
-    _, printed = quantities(*terms, StopRule(form="printed"))
-    fails = jnp.mean(exact["kl_old_new"] > printed["kl_old_new"])
-    negative = jnp.mean(printed["kl_old_new"] < 0)
+    exact, printed = (
+        np.asarray(jax.jit(jax.vmap(quantities))(*terms)[1]["kl_old_new"])
+        for quantities in (
+            partial(stop_quantities, rule=StopRule()),
+            partial(stop_quantities, rule=StopRule(form="printed")),
+        )
+    )
+    fails, negative = np.mean(exact > printed), np.mean(printed < 0)
     # 0.62 and 0.50 over 20,000 cases (SPEC: 0.61); the standard error here is 0.008.
     assert abs(fails - 0.61) < 0.04
     assert abs(negative - 0.50) < 0.04
@@ -106,20 +113,23 @@ def test_the_printed_bound_fails_in_61_percent_of_random_cases():
 
 def test_the_exact_forms_never_fail_there():
     log_ratios, log_masses = six_trajectories(500, seed=1)
-    new = jax.nn.softmax(log_ratios + log_masses)
-    difference = log_masses - jnp.log(new)
+    old = np.exp(log_masses)
+    new = old * np.exp(log_ratios)
+    new = new / np.sum(new, axis=1, keepdims=True)
+    forward = np.sum(old * np.log(old / new), axis=1)
+    backward = np.sum(new * np.log(new / old), axis=1)
     terms = (log_ratios, log_masses)
-    equal(
-        jax.vmap(kl_old_new_from_ratios)(*terms),
-        jnp.sum(jnp.exp(log_masses) * difference, axis=1),
-    )
-    equal(jax.vmap(kl_new_old_from_ratios)(*terms), -jnp.sum(new * difference, axis=1))
+    equal(jax.jit(jax.vmap(kl_old_new_from_ratios))(*terms), forward)
+    equal(jax.jit(jax.vmap(kl_new_old_from_ratios))(*terms), backward)
+
+
+KLS = [jax.jit(kl_old_new_from_ratios), jax.jit(kl_new_old_from_ratios)]
 
 
 @given(hnp.arrays(float, 10, elements=st.floats(-40.0, 40.0)))
 def test_kl_new_old_from_m_draws_never_exceeds_log_m(log_ratios):
-    masses = jnp.full(10, -jnp.log(10.0))
-    assert kl_new_old_from_ratios(jnp.asarray(log_ratios), masses) <= np.log(10) + 1e-12
+    found = KLS[1](jnp.asarray(log_ratios), jnp.full(10, -np.log(10.0)))
+    assert found <= np.log(10) + 1e-12
 
 
 def test_kl_new_old_comes_as_near_to_log_m_as_one_weight_allows():
@@ -132,8 +142,8 @@ def test_kl_new_old_comes_as_near_to_log_m_as_one_weight_allows():
 
 @given(hnp.arrays(float, 10, elements=st.floats(-5.0, 5.0)), st.floats(-30.0, 30.0))
 def test_kls_are_not_negative_and_a_constant_factor_changes_nothing(log_ratios, shift):
-    masses = jnp.log(jnp.arange(1.0, 11.0) / 55.0)
-    for kl in (kl_old_new_from_ratios, kl_new_old_from_ratios):
+    masses = jnp.asarray(np.log(np.arange(1.0, 11.0) / 55.0))
+    for kl in KLS:
         value = kl(jnp.asarray(log_ratios), masses)
         assert value >= -1e-12
         np.testing.assert_allclose(

@@ -67,6 +67,8 @@ def standardise(
     values: Float[Array, "N T"], mask: Bool[Array, "N T"]
 ) -> Float[Array, "N T"]:
     """Mean 0, standard deviation 1 over the valid steps; constant values become 0."""
+    # Counted from the least: a constant is then 0, not the rounding of its mean.
+    values = values - jnp.min(values, where=mask, initial=jnp.inf)
     mean = jnp.mean(values, where=mask)
     return (values - mean) / (jnp.std(values, where=mask) + 1e-8)
 
@@ -93,8 +95,8 @@ def cheap_permutation(key: Key, n: int) -> Int[Array, " n"]:
     multipliers = [
         a for a in range(1, n) if math.gcd(a, n) == 1 and a * (n - 1) < 2**32 - n
     ]
-    # Small multipliers leave neighbours together; keep those that stride far.
-    multipliers = [a for a in multipliers if a > math.isqrt(n)] or [1]
+    # Strides near 0 or n leave neighbours together; keep those that go far around.
+    multipliers = [a for a in multipliers if min(a, n - a) > math.isqrt(n)] or [1]
     pick_key, shift_key = jax.random.split(key)
     table = jnp.asarray(multipliers[:: max(1, len(multipliers) // 1024)], jnp.uint32)
     a = jax.random.choice(pick_key, table)

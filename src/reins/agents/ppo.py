@@ -169,7 +169,8 @@ def clipped_passes(
             for critic, target in zip(critics, rows.targets, strict=True)
         ]
         fit = jnp.sum(jnp.stack(losses))
-        info["kl_old_new"] = jnp.mean(jnp.expm1(log_ratios) - log_ratios)
+        kls = jnp.where(rows.mask, jnp.expm1(log_ratios) - log_ratios, 0.0)
+        info["kl_old_new"] = jnp.sum(kls) / jnp.maximum(jnp.sum(rows.mask), 1)
         info["entropy"] = -entropy
         info["value_loss"] = fit
         return surrogate + entropy_weight * entropy + value_weight * fit, info
@@ -177,7 +178,7 @@ def clipped_passes(
     def one_step(carry, sample: Sample):
         parts, optimizer_state = carry
         gradients, info = jax.grad(loss, has_aux=True)(parts, sample)
-        info["gradient_norm"] = optax.global_norm(gradients)
+        info["gradient_norm"] = optax.tree.norm(gradients)
         return descend(optimizer, parts, gradients, optimizer_state), info
 
     def one_pass(carry, sample: Sample, key: Key):

@@ -2,7 +2,8 @@
 
 A *group* of seeds advances together and has one checkpoint. Its arrays have the seeds
 as their first axis. On a CPU a group is one seed, and groups are dealt out to the
-cores; on a GPU all seeds are one group under `vmap` (docs/decisions/0003-seeds-on-cores.md).
+cores; on a GPU all seeds are one group under `vmap`
+(docs/decisions/0003-seeds-on-cores.md).
 """
 
 import threading
@@ -151,7 +152,7 @@ def template(program: Program, seeds: int) -> SeedState:
     return jax.eval_shape(lift(program.init, seeds), _keys(tuple(range(seeds))))
 
 
-def _keys(seeds: tuple[int, ...]) -> Key:
+def _keys(seeds: tuple[int, ...]) -> Array:
     return jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
 
 

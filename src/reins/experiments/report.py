@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -126,9 +127,12 @@ def _measure_table(
     expert: Mapping[str, Any] | None,
 ) -> Table:
     seeds = next(iter(methods.values()))["seeds"]
-    table = Table(title=title, title_justify="left")
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE, show_edge=False, padding=0
+    )
     for heading in ["", *[f"seed {seed}" for seed in seeds], "IQM [95 %]"]:
-        table.add_column(heading, justify="right" if heading else "left")
+        justify = "right" if heading else "left"
+        table.add_column(heading, justify=justify, no_wrap=True)
     for method, summary in methods.items():
         values = [format(value, form) for value in summary[name]]
         interval = summary[f"{name}_interval"]

@@ -1,6 +1,6 @@
 """Statistics over seeds: interquartile mean with a bootstrap interval."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def interquartile_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
+def interquartile_mean(values: np.ndarray, axis: int = -1) -> Any:
     """Mean of the values between the first and third quartile.
 
     A quarter of the values, rounded down, is cut from each end (with 5 seeds: one from

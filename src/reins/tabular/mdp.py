@@ -1,8 +1,9 @@
 """Finite MDPs: checked tables, a random one, and every trajectory of a small one."""
 
-import dataclasses
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,9 +15,7 @@ from reins.types import Key
 _TOLERANCE = 1e-5  # of sums of probabilities; float32 tables must pass
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class TabularMDP:
+class TabularMDP(eqx.Module):
     """A finite MDP of at most `horizon` steps; made and checked by `tabular_mdp`.
 
     Attributes:
@@ -34,18 +33,22 @@ class TabularMDP:
     costs: Float[Array, "S A"]
     initial: Float[Array, " S"]
     terminal: Bool[Array, " S"]
-    discount: float = dataclasses.field(metadata={"static": True})
-    horizon: int = dataclasses.field(metadata={"static": True})
+    discount: float = eqx.field(static=True)
+    horizon: int = eqx.field(static=True)
+
+
+Table = ArrayLike | Sequence[Any]
+"""Numbers in a given shape: an array, or nested lists."""
 
 
 def tabular_mdp(
-    transitions: ArrayLike,
-    rewards: ArrayLike,
+    transitions: Table,
+    rewards: Table,
     *,
-    initial: ArrayLike,
+    initial: Table,
     horizon: int,
-    costs: ArrayLike | None = None,
-    terminal: ArrayLike | None = None,
+    costs: Table | None = None,
+    terminal: Table | None = None,
     discount: float = 1.0,
 ) -> TabularMDP:
     """Check the tables of an MDP and put them together.

@@ -6,14 +6,13 @@ all seeds of a run are one group.
 """
 
 import os
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 
-from reins.experiments.loops import Group, Progress, run_group
+from reins.experiments.loops import Group, Program, Progress, run_group
 
 
 def use_all_cores() -> None:
@@ -41,27 +40,35 @@ def run_groups(
     A failure ends its own group only. Ctrl-C stops every group at its next update, with
     a checkpoint.
     """
-    waiting: queue.SimpleQueue[Group] = queue.SimpleQueue()
-    for group in groups:
-        waiting.put(group)
+    waiting = list(groups)
+    started: set[Program] = set()
+    lock = threading.Lock()
     failures: dict[Group, Exception] = {}
     stop = threading.Event()
 
+    def take(mine: set[Program]) -> Group | None:
+        """The next group, best one whose program is already compiled on this device."""
+        with lock:
+            if not waiting or stop.is_set():
+                return None
+            here = [g for g in waiting if g.program in mine]
+            new = [g for g in waiting if g.program not in started]
+            group = [*here, *new, *waiting][0]
+            waiting.remove(group)
+            started.add(group.program)
+            mine.add(group.program)
+            return group
+
     def work(device: Any) -> None:
-        while not stop.is_set():
-            try:
-                group = waiting.get_nowait()
-            except queue.Empty:
-                return
+        mine: set[Program] = set()
+        while (group := take(mine)) is not None:
             try:
                 run_group(group, device, report, stop)
             except Exception as error:
                 failures[group] = error
 
-    threads = [
-        threading.Thread(target=work, args=(device,), daemon=True)
-        for device in jax.local_devices()[: len(groups)]
-    ]
+    devices = jax.local_devices()[: len(groups)]
+    threads = [threading.Thread(target=work, args=(d,), daemon=True) for d in devices]
     for thread in threads:
         thread.start()
     try:

@@ -1,0 +1,71 @@
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from reins.errors import DataError
+from reins.experiments.checkpoint import load_checkpoint, load_record, save_checkpoint
+
+
+class State(NamedTuple):
+    weights: list[jax.Array]
+    key: jax.Array
+    count: jax.Array
+    flags: jax.Array
+
+
+def state() -> State:
+    weights = [jnp.asarray([[1.5, -0.0, jnp.inf]]), jnp.zeros((0, 3))]
+    return State(weights, jax.random.key(7), jnp.asarray(3), jnp.asarray([True, False]))
+
+
+def test_every_leaf_and_the_record_come_back_exactly(tmp_path):
+    path = tmp_path / "state.safetensors"
+    record = {"updates": 3, "history": [0.1, 1e-300]}
+    save_checkpoint(path, state(), record)
+    found, found_record = load_checkpoint(path, jax.eval_shape(state))
+    assert found_record == record == load_record(path)
+    for a, b in zip(found.weights, state().weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.dtype == b.dtype
+    assert jax.random.uniform(found.key) == jax.random.uniform(state().key)
+    assert (int(found.count), found.flags.tolist()) == (3, [True, False])
+
+
+def test_all_differences_from_the_template_are_listed_at_once(tmp_path):
+    path = tmp_path / "state.safetensors"
+    save_checkpoint(path, {"a": jnp.zeros(2), "b": jnp.zeros(3)}, {})
+    template = {"a": jnp.zeros(4), "c": jnp.zeros(1)}
+    with pytest.raises(DataError) as error:
+        load_checkpoint(path, template)
+    text = str(error.value)
+    assert "3 faults" in text
+    assert "['a'] is float32[2]; expected float32[4]" in text
+    assert "['b'] is not expected" in text
+    assert "['c'] is missing" in text
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100])
+def test_a_damaged_file_is_refused(tmp_path, cut):
+    path = tmp_path / "state.safetensors"
+    save_checkpoint(path, state(), {})
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(DataError, match="damaged"):
+        load_record(path)
+
+
+def test_a_missing_file_and_a_strangers_file_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no file"):
+        load_record(tmp_path / "nothing")
+    save_file({"x": np.zeros(1)}, tmp_path / "other", {"made_by": "another"})
+    with pytest.raises(DataError, match="not a file that reins wrote"):
+        load_record(tmp_path / "other")
+
+
+def test_the_record_must_be_json(tmp_path):
+    with pytest.raises(TypeError):
+        save_checkpoint(tmp_path / "x", {}, {"what": object()})
+    assert list(tmp_path.iterdir()) == []

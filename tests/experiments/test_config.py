@@ -1,0 +1,87 @@
+import json
+
+import pytest
+
+from reins.errors import ConfigError
+from reins.experiments.api import gathered
+from reins.experiments.config import (
+    ConstraintConfig,
+    CostConfig,
+    LearnConfig,
+    PPOConfig,
+    RunConfig,
+    TrainConfig,
+    from_record,
+    to_record,
+)
+
+LAP = "reins/LapGridWorld-v0"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TrainConfig("ppo", LAP, ppo=PPOConfig(hidden=(3, 4), kl_stop=0.1)),
+        LearnConfig(
+            LAP,
+            "lapgridworld",
+            "classifier",
+            constraint=ConstraintConfig(observation_dims=(0,), kl_new_old=None),
+        ),
+    ],
+)
+def test_a_configuration_survives_json(config):
+    record = json.loads(json.dumps(to_record(config)))
+    assert from_record(type(config), record) == config
+
+
+def test_a_record_of_another_version_is_refused():
+    record = to_record(TrainConfig("ppo", LAP)) | {"colour": "red"}
+    with pytest.raises(ConfigError, match="colour"):
+        from_record(TrainConfig, record)
+
+
+def test_all_faults_are_told_at_once():
+    with pytest.raises(ConfigError, match="3 faults") as error:
+        PPOConfig(learning_rate=-1.0, discount=1.5, epochs=0)
+    for text in ("learning_rate must be positive; found -1.0", "discount", "epochs"):
+        assert text in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: TrainConfig("pppo", LAP), "Did you mean `ppo`"),
+        (lambda: LearnConfig(LAP, "x", "ircl"), "Did you mean `icrl`"),
+        (lambda: TrainConfig("ppo", LAP, "file"), "has no cost"),
+        (
+            lambda: TrainConfig("ppo", LAP, ppo=PPOConfig(minibatches=7)),
+            "2000 was asked to be cut into 7",
+        ),
+        (lambda: CostConfig(budget=-1.0), "budget must not be negative"),
+        (lambda: CostConfig(dual="softplus", dual_initial=0.0), "must be positive"),
+        (lambda: ConstraintConfig(kl_new_old=-0.1), "never negative"),
+        (lambda: ConstraintConfig(regulariser=-1.0), "reward forbidding"),
+        (lambda: RunConfig(seeds=0), "seeds must be positive"),
+    ],
+)
+def test_what_cannot_be_is_refused_when_built(make, text):
+    with pytest.raises(ConfigError, match=text):
+        make()
+
+
+def test_steps_are_rounded_up_to_whole_batches():
+    run = RunConfig(steps=4_001, environments=10, rollout_steps=200)
+    assert run.updates == 3
+
+
+def test_settings_find_their_part_by_name():
+    config = gathered(
+        TrainConfig, {"agent": "ppo", "env": LAP, "steps": 10, "learning_rate": 0.5}
+    )
+    assert (config.run.steps, config.ppo.learning_rate) == (10, 0.5)
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match="Did you mean `learning_rate`"):
+        gathered(TrainConfig, {"agent": "ppo", "env": LAP, "learning_rat": 0.5})

@@ -1,0 +1,117 @@
+import json
+
+import numpy as np
+import pytest
+
+from reins.data import Demonstrations
+from reins.errors import DataError
+from reins.experiments.files import (
+    load_demonstrations,
+    save_demonstrations,
+    shipped_demonstrations,
+    write_json,
+    write_whole,
+)
+
+
+def demonstrations() -> Demonstrations:
+    lengths = (3, 1, 2)
+    return Demonstrations(
+        [np.arange(2.0 * (n + 1)).reshape(n + 1, 2) for n in lengths],
+        [np.arange(n) for n in lengths],
+        [np.full(n, 0.1 * n) for n in lengths],
+        env_id="some/Env-v0",
+        made_by="hand",
+    )
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file"
+    write_whole(path, lambda stream: stream.write(b"old"))
+
+    def fail(stream):
+        stream.write(b"half of the new")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, fail)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_is_strict(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "x.json", {"value": float("nan")})
+
+
+def test_demonstrations_come_back_as_they_were(tmp_path):
+    made = demonstrations()
+    save_demonstrations(tmp_path / "some.npz", made)
+    found = load_demonstrations(tmp_path / "some.npz")
+    assert (found.env_id, found.made_by) == ("some/Env-v0", "hand")
+    for name in ("observations", "actions", "rewards"):
+        for a, b in zip(getattr(found, name), getattr(made, name), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_the_shipped_demonstrations_obey_the_rule_and_are_optimal():
+    assert list(shipped_demonstrations()) == ["lapgridworld"]
+    found = load_demonstrations("lapgridworld")
+    assert found.returns.tolist() == [60.0] * 20
+    assert all((actions == 0).all() for actions in found.actions)
+    assert "reins demonstrations make" in found.made_by
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("lapgridwold", "Did you mean `lapgridworld`"),
+        ("folder/nothing.npz", "no such file"),
+    ],
+)
+def test_missing_demonstrations_are_refused(name, text):
+    with pytest.raises(DataError, match=text):
+        load_demonstrations(name)
+
+
+def test_demonstrations_without_their_description_are_refused(tmp_path):
+    save_demonstrations(tmp_path / "some.npz", demonstrations())
+    (tmp_path / "some.json").unlink()
+    with pytest.raises(DataError, match="description of demonstrations"):
+        load_demonstrations(tmp_path / "some.npz")
+
+
+def test_missing_arrays_are_all_named(tmp_path):
+    save_demonstrations(tmp_path / "some.npz", demonstrations())
+    np.savez(tmp_path / "some.npz", observations=np.zeros(3), actions=np.zeros(3))
+    with pytest.raises(DataError, match="3 faults") as error:
+        load_demonstrations(tmp_path / "some.npz")
+    assert "`rewards` is missing" in str(error.value)
+
+
+def test_counts_that_do_not_add_up_are_refused(tmp_path):
+    save_demonstrations(tmp_path / "some.npz", demonstrations())
+    with np.load(tmp_path / "some.npz") as stored:
+        arrays = dict(stored)
+    arrays["action_counts"] = np.asarray([3, 1, 1])
+    np.savez(tmp_path / "some.npz", **arrays)
+    with pytest.raises(DataError, match="add up to 5"):
+        load_demonstrations(tmp_path / "some.npz")
+
+
+def test_an_observation_too_few_is_told_with_its_numbers(tmp_path):
+    save_demonstrations(tmp_path / "some.npz", demonstrations())
+    with np.load(tmp_path / "some.npz") as stored:
+        arrays = dict(stored)
+    arrays["observation_counts"] = np.asarray([3, 3, 3])
+    np.savez(tmp_path / "some.npz", **arrays)
+    with pytest.raises(DataError, match=r"3 observations for 3 actions in episode 0"):
+        load_demonstrations(tmp_path / "some.npz")
+
+
+def test_another_schema_is_refused(tmp_path):
+    save_demonstrations(tmp_path / "some.npz", demonstrations())
+    record = json.loads((tmp_path / "some.json").read_text())
+    write_json(tmp_path / "some.json", record | {"schema": "reins.demonstrations/9"})
+    with pytest.raises(DataError, match="demonstrations/9"):
+        load_demonstrations(tmp_path / "some.npz")

@@ -1,0 +1,117 @@
+"""A run that dies resumes from its last checkpoint, and equals one that never died.
+
+The runs compared here are different processes: the same seed gives the same numbers.
+"""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+COMMAND = [
+    *("learn-constraint", "--env", "reins/LapGridWorld-v0"),
+    *("--demonstrations", "lapgridworld", "--seeds", "2", "--steps", "80000"),
+    *("--environments", "2", "--evaluation-interval", "2000"),
+    *("--evaluation-episodes", "5", "--hidden", "16", "--epochs", "2"),
+]
+KILLS = 3
+
+
+def start(arguments: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "reins.cli", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finish(process: subprocess.Popen) -> None:
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors.decode()
+
+
+def numbers(folder: Path) -> tuple[dict, dict, str]:
+    """Everything a run leaves that must not depend on how it was carried out."""
+    summary = json.loads((folder / "summary.json").read_text())
+    for method in summary["methods"].values():
+        for clock in ("wall_seconds", "steps_per_second"):
+            del method[clock]
+    arrays = {
+        f"{file.name}{name}": array
+        for file in folder.rglob("*.safetensors")
+        for name, array in load_file(file).items()
+    }
+    return summary, arrays, (folder / "curves.csv").read_text()
+
+
+def assert_same(folder: Path, reference: Path) -> None:
+    summary, arrays, curves = numbers(folder)
+    expected_summary, expected_arrays, expected_curves = numbers(reference)
+    assert summary == expected_summary
+    assert curves == expected_curves
+    assert arrays.keys() == expected_arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, expected_arrays[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    finish(start([*COMMAND, "--out", str(folder)]))
+    return folder
+
+
+def test_killed_at_random_moments_a_run_equals_the_uninterrupted_one(
+    tmp_path, reference
+):
+    moments = random.Random(20261120)
+    folder = tmp_path / "killed"
+    process = start([*COMMAND, "--out", str(folder)])
+    wait_for(lambda: (folder / "config.json").exists(), process)
+    for kill in range(KILLS):
+        # A moment after the next checkpoint, so that each life gets further.
+        before = newest_checkpoint(folder)
+        wait_for(lambda b=before: newest_checkpoint(folder) > b, process)
+        time.sleep(moments.uniform(0.0, 0.5))
+        assert process.poll() is None, f"the run ended before kill {kill}: lengthen it"
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert not (folder / "summary.json").exists()
+        process = start(["resume", str(folder)])
+    finish(process)
+    assert_same(folder, reference)
+
+
+def test_interrupt_stops_with_a_checkpoint_and_resumes(tmp_path, reference):
+    folder = tmp_path / "interrupted"
+    process = start([*COMMAND, "--out", str(folder)])
+    wait_for(lambda: newest_checkpoint(folder) > 0, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"reins resume" in errors
+    finish(start(["resume", str(folder)]))
+    assert_same(folder, reference)
+
+
+def newest_checkpoint(folder: Path) -> float:
+    files = (folder / "checkpoints").glob("seed-*.safetensors")
+    return max((file.stat().st_mtime for file in files), default=0.0)
+
+
+def wait_for(happened, process: subprocess.Popen, seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        if process.poll() is not None:
+            raise AssertionError(process.communicate()[1].decode())
+        if time.monotonic() > deadline:
+            process.kill()
+            raise AssertionError(f"nothing happened in {seconds} s")
+        time.sleep(0.01)

@@ -1,0 +1,138 @@
+"""The command line: what it refuses, in which words, and what it prints."""
+
+import json
+
+import numpy as np
+import pytest
+
+import reins
+from reins.cli import main
+from reins.constraints import InputSpec, constraint_network
+from reins.data import Demonstrations
+from reins.experiments.constraint_file import save_constraint
+
+LAP = "reins/LapGridWorld-v0"
+LEARN = ["learn-constraint", "--env", LAP, "--demonstrations"]
+
+
+def complaint(arguments: list[str], capsys: pytest.CaptureFixture) -> str:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+def test_list_names_everything_as_json(capsys, tmp_path):
+    assert main(["list", "--json", "--out", str(tmp_path)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "summary.json").read_text())
+    assert {"ppo", "ppo-lagrangian"} <= printed["agents"].keys()
+    assert LAP in printed["environments"]
+    assert "demo" in printed["experiments"]
+
+
+def test_list_prints_a_line_for_each(capsys):
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    assert "icrl" in out
+    assert "lapgridworld" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "texts"),
+    [
+        (["train", "pppo", "--env", LAP], ["no agent `pppo`", "Did you mean `ppo`"]),
+        (["train", "ppo", "--env", "reins/Lap-v0"], ["no environment", "Did you mean"]),
+        ([*LEARN, "nothing.npz"], ["there is no such file", "Check the path"]),
+        ([*LEARN, "lapgridworld", "--method", "irl"], ["Did you mean `icrl`"]),
+        ([*LEARN, "lapgridworld", "--rollout-steps", "100"], ["last up to 200"]),
+        ([*LEARN, "lapgridworld", "--kl-new-old", "2.5"], ["log 10 = 2.30"]),
+        (["train", "ppo", "--env", LAP, "--seeds", "0"], ["seeds must be positive"]),
+        (["resume", "nowhere"], ["no config.json"]),
+        (["evaluate", "nowhere"], ["no config.json"]),
+        (["plot", "nowhere"], ["no config.json"]),
+    ],
+)
+def test_what_cannot_be_is_refused_at_the_door(arguments, texts, capsys, tmp_path):
+    if arguments[0] in ("train", "learn-constraint"):
+        arguments = [*arguments, "--out", str(tmp_path / "run")]
+    error = complaint(arguments, capsys)
+    for text in texts:
+        assert text in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_demonstrations_of_another_environment_are_refused(capsys, tmp_path):
+    other = Demonstrations(
+        [np.zeros((4, 3))], [np.zeros((3, 1))], [np.zeros(3)], "Pendulum-v1"
+    )
+    reins.save_demonstrations(tmp_path / "other.npz", other)
+    error = complaint([*LEARN, str(tmp_path / "other.npz")], capsys)
+    assert "3 faults" in error
+    assert f"recorded in Pendulum-v1; this is {LAP}" in error
+    assert "observations have shape (3,); the environment's have (1,)" in error
+
+
+def test_actions_that_are_not_numbers_are_refused(capsys, tmp_path):
+    good = reins.load_demonstrations("lapgridworld")
+    reins.save_demonstrations(tmp_path / "bad.npz", good)
+    with np.load(tmp_path / "bad.npz") as stored:
+        arrays = dict(stored)
+    arrays["actions"] = np.where(np.arange(4000) % 1000 == 7, np.nan, arrays["actions"])
+    np.savez(tmp_path / "bad.npz", **arrays)
+    error = complaint([*LEARN, str(tmp_path / "bad.npz")], capsys)
+    assert "4 values of actions are not finite" in error
+    assert "first in episode 0" in error
+
+
+def test_a_constraint_for_other_dimensions_is_refused(capsys, tmp_path):
+    import jax
+
+    inputs = InputSpec(5, 3, False, (0, 1), ())
+    constraint = constraint_network(inputs)(jax.random.key(0))
+    save_constraint(tmp_path / "other.safetensors", constraint, {})
+    path = str(tmp_path / "other.safetensors")
+    error = complaint(
+        ["train", "ppo-lagrangian", "--env", LAP, "--constraint", path], capsys
+    )
+    assert "observations of 5 dimensions" in error
+    assert "3 action dimensions" in error
+    assert "2 discrete actions" in error
+
+
+def test_a_folder_with_a_run_is_refused(capsys, tmp_path):
+    (tmp_path / "config.json").write_text('{"command": "train"}')
+    error = complaint(["train", "ppo", "--env", LAP, "--out", str(tmp_path)], capsys)
+    assert "already holds one (`train`)" in error
+    assert "reins resume" in error
+
+
+def test_train_evaluate_plot_demonstrate_and_resume(capsys, tmp_path):
+    run = str(tmp_path / "run")
+    small = ["--seeds", "1", "--steps", "800", "--environments", "2", "--epochs", "1"]
+    small += ["--evaluation-episodes", "2", "--hidden", "8"]
+    assert main(["train", "ppo", "--env", LAP, *small, "--out", run, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["agent"] == "ppo"
+    assert main(["resume", run, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == summary
+    assert main(["evaluate", run, "--episodes", "3", "--json"]) == 0
+    evaluated = json.loads(capsys.readouterr().out)
+    assert evaluated["evaluation_episodes"] == 3
+    assert evaluated["steps"] == 800
+    assert main(["plot", run, "--out", str(tmp_path / "plots")]) == 0
+    assert (tmp_path / "plots" / "curves.png").stat().st_size > 10_000
+    file = str(tmp_path / "made.npz")
+    made = ["demonstrations", "make", file, "--agent", run, "--episodes", "3"]
+    assert main(made) == 0
+    assert len(reins.load_demonstrations(file).actions) == 3
+    assert "3 episodes" in capsys.readouterr().out
+
+
+def test_help_states_units_and_defaults(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["learn-constraint", "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert "in nats" in text
+    assert "default: 120000" in text
