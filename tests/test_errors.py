@@ -20,7 +20,9 @@ def test_one_fault_is_one_line():
 
 
 def test_several_faults_are_counted_and_each_has_its_line():
-    found = errors.sentence_of_faults("the data cannot be used", ["one", "two", "three"])
+    found = errors.sentence_of_faults(
+        "the data cannot be used", ["one", "two", "three"]
+    )
     head, *lines = found.splitlines()
     assert head == "the data cannot be used (3 faults):"
     assert [line.strip() for line in lines] == ["- one", "- two", "- three"]

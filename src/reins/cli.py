@@ -214,16 +214,8 @@ def _describe(name: str) -> str:
 def _make(
     command: DemonstrationsCommand, out: Path | None, terminal: Terminal
 ) -> dict[str, Any]:
-    made_by = (
-        f"reins demonstrations make {command.file.name} --agent "
-        f"{command.agent.name} --episodes {command.episodes} --key {command.key}"
-    )
     found = evaluate.demonstrate(
-        command.agent,
-        episodes=command.episodes,
-        seed=command.seed,
-        key=command.key,
-        made_by=made_by,
+        command.agent, episodes=command.episodes, seed=command.seed, key=command.key
     )
     save_demonstrations(command.file, found)
     summary = {

@@ -275,7 +275,6 @@ def test_padding_changes_nothing(careful, skewed):
     found, info = careful(start, junk, KEY)
     jax.tree.map(np.testing.assert_array_equal, found, expected)
     jax.tree.map(np.testing.assert_array_equal, info, expected_info)
-    assert 1 <= info["passes"]
 
 
 def test_an_entropy_weight_raises_the_entropy(learner, skewed):

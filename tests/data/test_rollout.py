@@ -333,7 +333,9 @@ def test_the_last_step_of_an_episode_is_not_the_next_reset():
     pairs = whole_episodes(trajectory, horizon=3)
     assert np.all(pairs.mask)
     np.testing.assert_array_equal(pairs.actions - pairs.observations[..., 0], 0.5)
-    expected = [np.arange(3) + 3 * i + COLUMNS * row for row in (0, 1) for i in range(3)]
+    expected = [
+        np.arange(3) + 3 * i + COLUMNS * row for row in (0, 1) for i in range(3)
+    ]
     np.testing.assert_array_equal(pairs.observations[..., 0], expected)
 
 
@@ -353,7 +355,9 @@ def test_whole_episodes_of_a_rollout(script):
             found.append((observations[mask], actions[mask]))
     expected = slow_whole_episodes(script.batch, 4)
     assert len(found) == len(expected) > 8
-    for (observations, actions), (row, first, stop) in zip(found, expected, strict=True):
+    for (observations, actions), (row, first, stop) in zip(
+        found, expected, strict=True
+    ):
         batch = script.batch
         np.testing.assert_array_equal(observations, batch.observations[row, first:stop])
         np.testing.assert_array_equal(actions, batch.actions[row, first:stop])

@@ -108,16 +108,16 @@ def test_at_the_old_policy_clipping_changes_no_gradient():
 def test_clipping_stops_the_gradient_of_exactly_the_steps_that_it_should():
     problem = policy_problem(2)
     new = other_logits(problem)
-    found = mean_estimate(_CLIPPED[0.2], problem, at=new)
-    expected, stopped = slow_clipped_gradient(problem, new, 0.2)
-    equal(found, expected)
+    value, gradient, stopped = slow_clipped(problem, new, 0.2)
+    equal(mean_value(_CLIPPED[0.2], problem, new), value)
+    equal(mean_estimate(_CLIPPED[0.2], problem, at=new), gradient)
     assert stopped["gain"] > 0
     assert stopped["loss"] > 0
     assert stopped["neither"] > 0
 
 
-def slow_clipped_gradient(problem, new, epsilon):
-    """Σ_τ p Σ_t [not stopped] ρ A ∇log π, step by step; and how many were stopped.
+def slow_clipped(problem, new, epsilon):
+    """Value, gradient Σ_τ p Σ_t [not stopped] ρ A ∇log π, and how many were stopped.
 
     `neither`: outside of the clip range, but on the side where the gradient must go on.
     """
@@ -125,20 +125,23 @@ def slow_clipped_gradient(problem, new, epsilon):
     critic = np.asarray(advantages(problem.mdp, problem.logits))
     masses = np.exp(trajectory_log_probs(problem.trajectories, problem.logits))
     states, actions = map(np.asarray, problem.trajectories[:2])
-    gradient = np.zeros_like(policy)
+    value, gradient = 0.0, np.zeros_like(policy)
     stopped = {"gain": 0, "loss": 0, "neither": 0}
     for i, t in zip(*np.nonzero(np.asarray(problem.trajectories.mask)), strict=True):
         s, a = states[i, t], actions[i, t]
         ratio, advantage = policy[s, a] / old_policy[s, a], critic[t, s, a]
         if advantage > 0 and ratio > 1 + epsilon:
+            value += masses[i] * (1 + epsilon) * advantage
             stopped["gain"] += 1
         elif advantage < 0 and ratio < 1 - epsilon:
+            value += masses[i] * (1 - epsilon) * advantage
             stopped["loss"] += 1
         else:
+            value += masses[i] * ratio * advantage
             stopped["neither"] += abs(ratio - 1) > epsilon
             score = np.eye(policy.shape[1])[a] - policy[s]
             gradient[s] += masses[i] * ratio * advantage * score
-    return gradient, stopped
+    return value, gradient, stopped
 
 
 def test_the_clipped_surrogate_is_a_lower_bound():

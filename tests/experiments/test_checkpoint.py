@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 
 from reins.errors import DataError
 from reins.experiments.checkpoint import load_checkpoint, load_record, save_checkpoint
+from reins.experiments.record import wall_seconds
 
 
 class State(NamedTuple):
@@ -69,3 +70,11 @@ def test_the_record_must_be_json(tmp_path):
     with pytest.raises(TypeError):
         save_checkpoint(tmp_path / "x", {}, {"what": object()})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_wall_time_counts_what_overlaps_once(tmp_path):
+    spans = {"seed-0": [[0.0, 4.0], [10.0, 11.0]], "seed-1": [[1.0, 3.0], [3.0, 6.0]]}
+    for name, found in spans.items():
+        path = tmp_path / "checkpoints" / f"{name}.safetensors"
+        save_checkpoint(path, {}, {"spans": found})
+    assert wall_seconds([tmp_path]) == 7.0

@@ -11,6 +11,7 @@ from reins.experiments.config import (
     PPOConfig,
     RunConfig,
     TrainConfig,
+    command_line,
     from_record,
     to_record,
 )
@@ -85,3 +86,16 @@ def test_settings_find_their_part_by_name():
 def test_an_unknown_setting_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match="Did you mean `learning_rate`"):
         gathered(TrainConfig, {"agent": "ppo", "env": LAP, "learning_rat": 0.5})
+
+
+def test_the_command_of_a_configuration_makes_it_again():
+    config = TrainConfig(
+        "ppo-lagrangian",
+        LAP,
+        run=RunConfig(seeds=1),
+        ppo=PPOConfig(hidden=(3, 4)),
+        cost=CostConfig(dual="pid"),
+    )
+    assert command_line(config) == (
+        f"reins train ppo-lagrangian --env {LAP} --seeds 1 --hidden 3 4 --dual pid"
+    )

@@ -155,9 +155,9 @@ def constraint_learner(
     def improve(state: ConstraintState, nominal: Pairs) -> ConstraintState:
         """One gradient step of ζ, unless the stop rule says it has gone too far."""
         there = jnp.any(nominal.mask, axis=1)
-        log_masses = jnp.where(
-            there, -jnp.log(jnp.maximum(jnp.sum(there), 1)), -jnp.inf
-        )
+        # Without a whole episode no step is taken; equal masses keep the report finite.
+        counted = there | ~jnp.any(there)
+        log_masses = jnp.where(counted, -jnp.log(jnp.sum(counted)), -jnp.inf)
         value, gradients = jax.value_and_grad(loss)(
             state.constraint, state.sampled, nominal, log_masses
         )
@@ -169,11 +169,11 @@ def constraint_learner(
         )
         if backward.stop is None or objective == "cross-entropy":
             stop = jnp.asarray(False)
-        stopped = state.stopped | stop | ~jnp.any(there)
+        stopped = state.stopped | stop
         improved, optimizer_state = descend(
             optimizer, state.constraint, gradients, state.optimizer
         )
-        taken = ~stopped
+        taken = ~stopped & jnp.any(there)
         return state._replace(
             constraint=_choose(taken, improved, state.constraint),
             optimizer=_choose(taken, optimizer_state, state.optimizer),

@@ -1,6 +1,7 @@
 """What a run is told: frozen dataclasses, checked when built."""
 
 import dataclasses
+import shlex
 import types
 import typing
 from pathlib import Path
@@ -302,6 +303,34 @@ def from_record(kind: type, record: dict[str, Any]) -> Any:
             f"{', '.join(surplus)}. It was written by another version of reins."
         )
     return kind(**{k: _restore(hints[k], value) for k, value in record.items()})
+
+
+def command_line(config: TrainConfig | LearnConfig) -> str:
+    """The command that asks for this configuration, without what is at its default."""
+    words = ["reins", COMMANDS[type(config)]]
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name == "agent":
+            words.append(value)
+        elif dataclasses.is_dataclass(value):
+            words += _options(value)
+        elif value != field.default:
+            words += [_option(field.name), str(value)]
+    return shlex.join(words)
+
+
+def _options(part: Any) -> list[str]:
+    words = []
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if value != field.default:
+            values = value if isinstance(value, tuple) else (value,)
+            words += [_option(field.name), *map(str, values)]
+    return words
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def config_of(record: dict[str, Any]) -> TrainConfig | LearnConfig:

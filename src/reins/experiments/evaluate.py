@@ -11,6 +11,7 @@ import numpy as np
 from reins.data import Demonstrations, run_episodes
 from reins.errors import ConfigError
 from reins.experiments import plot
+from reins.experiments.config import command_line
 from reins.experiments.files import write_json
 from reins.experiments.load import StoredRun, pick, read_run
 from reins.experiments.loops import judge
@@ -122,9 +123,11 @@ def evaluate_policies(
 
 
 def demonstrate(
-    folder: str | Path, *, episodes: int, seed: int | None, key: int, made_by: str
+    folder: str | Path, *, episodes: int, seed: int | None, key: int
 ) -> Demonstrations:
     """Episodes of a trained agent's stochastic policy in the environment it learned in.
+
+    They say by which commands they were made.
 
     Raises: DataError when the folder holds no run.
     """
@@ -133,6 +136,11 @@ def demonstrate(
     env = stored.task.env
     found = run_episodes(
         env, lambda o, k: policy(o).sample(k), jax.random.key(key), episodes
+    )
+    seed = next(iter(stored.agents)) if seed is None else seed
+    made_by = (
+        f"{command_line(stored.config)} --out AGENT; reins demonstrations make FILE "
+        f"--agent AGENT --episodes {episodes} --seed {seed} --key {key}"
     )
     rows = jax.tree.map(np.asarray, found.trajectory)
     lengths = np.asarray(found.lengths)

@@ -171,11 +171,12 @@ def run_group(
         run, program = group.run, group.program
         done = int(record["updates"])
         report(Progress(group, done * run.batch_steps * len(group.seeds), None))
-        began = time.perf_counter() - record["seconds"]
+        span = [time.time(), time.time()]
+        record["spans"].append(span)
 
         def save() -> None:
             record["updates"] = done
-            record["seconds"] = time.perf_counter() - began
+            span[1] = time.time()
             save_checkpoint(group.checkpoint, state, record)
 
         while True:
@@ -205,7 +206,7 @@ def _start(group: Group, device: Any) -> tuple[SeedState, dict[str, Any]]:
             "schema": SCHEMA,
             "seeds": list(group.seeds),
             "updates": 0,
-            "seconds": 0.0,
+            "spans": [],
             "pending": [],
             "history": [],
         }

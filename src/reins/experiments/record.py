@@ -139,10 +139,17 @@ def write_curves(path: Path, seeds: Sequence[int], curves: Curves) -> None:
     write_whole(path, lambda stream: stream.write(text.getvalue().encode()))
 
 
-def seconds_of(folder: Path) -> float:
-    """Seconds that the groups of a run have trained, added up."""
-    files = (folder / "checkpoints").glob("*.safetensors")
-    return sum(load_record(p)["seconds"] for p in files)
+def wall_seconds(folders: Sequence[Path]) -> float:
+    """Seconds during which any group of these runs was training, up to its checkpoint.
+
+    Each life of a group is a span of time; spans that overlap count once.
+    """
+    files = [p for folder in folders for p in folder.glob("checkpoints/*.safetensors")]
+    seconds, until = 0.0, 0.0
+    for began, ended in sorted(s for p in files for s in load_record(p)["spans"]):
+        seconds += max(0.0, ended - max(began, until))
+        until = max(until, ended)
+    return seconds
 
 
 def with_interval(values: Sequence[float]) -> dict[str, float]:

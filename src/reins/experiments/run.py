@@ -32,6 +32,7 @@ from reins.experiments.record import (
     read_curves,
     read_folder,
     versions,
+    wall_seconds,
     write_curves,
 )
 from reins.experiments.report import Terminal, result_tables
@@ -190,7 +191,7 @@ def _demo(folder: Path, settings: RunConfig, terminal: Terminal) -> Summary:
         "env": DEMO_ENV,
         "expert": expert,
         "methods": methods,
-        "wall_seconds": sum(method["wall_seconds"] for method in methods.values()),
+        "wall_seconds": wall_seconds([run.folder for run in runs.values()]),
         "versions": versions(),
     }
     write_json(folder / SUMMARY_FILE, summary)

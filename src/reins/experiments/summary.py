@@ -15,7 +15,7 @@ from reins.experiments.config import LearnConfig, TrainConfig, to_record
 from reins.experiments.constraint_file import save_constraint
 from reins.experiments.files import load_demonstrations
 from reins.experiments.loops import Group, SeedState
-from reins.experiments.record import read_curves, seconds_of, versions, with_interval
+from reins.experiments.record import read_curves, versions, wall_seconds, with_interval
 
 Summary = dict[str, Any]
 
@@ -34,8 +34,7 @@ def summarise(run: Run) -> Summary:
     seeds, curves = read_curves(run.folder)
     settings = run.config.run
     steps = settings.updates * settings.batch_steps
-    at_once = min(len(run.groups), jax.local_device_count())
-    seconds = seconds_of(run.folder) / at_once
+    seconds = wall_seconds([run.folder])
     return {
         "agent": run.config.agent,
         "env": run.config.env,

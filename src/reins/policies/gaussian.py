@@ -65,6 +65,6 @@ def gaussian_policy(
     def init(key: Key) -> GaussianPolicy:
         sizes = (observation_size, *hidden, action_size)
         network = MLP(key, sizes, final_gain=0.01)
-        return GaussianPolicy(network, jnp.full(action_size, log_std))
+        return GaussianPolicy(network, jnp.full(action_size, log_std, float))
 
     return init

@@ -1,0 +1,173 @@
+"""Every agent through the same door: `init`, `act` and `update`, compiled once."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from reins.agents import binary_classifier, gail_constraint, icrl, ppo, ppo_lagrangian
+from reins.agents.icrl import BackwardStep
+from reins.constraints import InputSpec, constraint_network
+from reins.critics import value_critic
+from reins.duals import pid_dual
+from reins.envs import Env
+from reins.policies import Policy, policy_for
+from reins.types import Pairs
+from tests.toys import point_env, quick_jit, random_batch, scripted_batch, scripted_env
+
+KEY = jax.random.key(0)
+SEEDS = jax.random.split(jax.random.key(1), 2)
+HORIZON = 5
+
+
+def forward_agent(build, env: Env, **options):
+    return build(
+        policy_for(env.observation_space, env.action_space, hidden=()),
+        value_critic(2, hidden=()),
+        optax.adam(1e-2),
+        epochs=2,
+        minibatches=2,
+        **options,
+    )
+
+
+def lagrangian(env: Env):
+    build = functools.partial(ppo_lagrangian, dual=pid_dual(), horizon=HORIZON)
+    return forward_agent(build, env)
+
+
+def some_expert() -> Pairs:
+    _, batch = scripted_batch()
+    mask = jnp.arange(HORIZON) < jnp.array([[5], [3], [4], [1]])
+    return Pairs(batch.observations[:, 3:8], batch.actions[:, 3:8], mask)
+
+
+def constraint_agent(method, inner, *, nominal="once", **options):
+    return method(
+        inner,
+        constraint_network(InputSpec(2, 2, True, (0, 1), (0, 1)), hidden=()),
+        optax.adam(1e-2),
+        some_expert(),
+        horizon=HORIZON,
+        backward=BackwardStep(forward_updates=1, steps=2, nominal=nominal),
+        **options,
+    )
+
+
+DISCRETE, CONTINUOUS = scripted_env(horizon=HORIZON), point_env()
+AGENTS: dict[str, Callable] = {
+    "ppo": lambda env: forward_agent(ppo, env),
+    "ppo-lagrangian": lagrangian,
+    "icrl": lambda env: constraint_agent(icrl, lagrangian(env)),
+    "icrl-log-reward": lambda env: constraint_agent(
+        icrl, forward_agent(ppo, env), forward="log-reward"
+    ),
+    "icrl-afresh": lambda env: constraint_agent(
+        icrl, lagrangian(env), nominal="afresh"
+    ),
+    "classifier": lambda env: constraint_agent(binary_classifier, lagrangian(env)),
+    "gail-constraint": lambda env: constraint_agent(
+        gail_constraint, forward_agent(ppo, env)
+    ),
+}
+
+
+def push(observations, key):
+    return jax.random.normal(key, (observations.shape[0], 1))
+
+
+class Case(NamedTuple):
+    env: Env
+    agent: object
+    update: Callable
+    batch: object
+
+
+CASES = [(name, DISCRETE) for name in AGENTS]
+CASES += [(name, CONTINUOUS) for name in ("ppo", "ppo-lagrangian")]
+
+
+@pytest.fixture(
+    scope="module", params=CASES, ids=[f"{name}-{env.name}" for name, env in CASES]
+)
+def case(request) -> Case:
+    name, env = request.param
+    discrete = env is DISCRETE
+    batch = scripted_batch()[1] if discrete else continuous_batch()[1]
+    agent = AGENTS[name](env)
+    return Case(env, agent, quick_jit(agent.update), batch)
+
+
+@functools.cache
+def continuous_batch():
+    return random_batch(CONTINUOUS, act=push)
+
+
+def kind_of(tree):
+    """Structure, shapes and types, down to whether a type is a weak one."""
+    return jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), tree)
+
+
+def test_the_agent_keeps_its_contract(case):
+    env, agent, update, batch = case
+    state = agent.init(KEY)
+    assert isinstance(state.policy, Policy)
+
+    # act: as many actions as observations, of the action space's kind
+    actions = agent.act(state, batch.observations[:, 0], KEY)
+    assert actions.shape == (4, *env.action_space.shape)
+    assert actions.shape == batch.actions[:, 0].shape
+    assert np.issubdtype(actions.dtype, np.integer) == (env is DISCRETE)
+    if env is DISCRETE:
+        assert set(np.asarray(actions).tolist()) <= {0, 1}
+
+    # update: the same kind of state, something learned, finite numbers
+    states, infos = [state], []
+    for key in jax.random.split(KEY, 3):
+        after, info = update(states[-1], batch, key)
+        assert jax.tree.structure(after) == jax.tree.structure(state)
+        assert kind_of(after) == kind_of(state)
+        states.append(after)
+        infos.append(info)
+    for info in infos:
+        assert jax.tree.structure(info) == jax.tree.structure(infos[0])
+        assert all(np.shape(value) == () for value in info.values())
+        assert all(np.isfinite(value) for value in info.values())
+    for leaf in jax.tree.leaves(states[-1]):
+        assert np.all(np.isfinite(leaf))
+    before, after = (jax.tree.leaves(s.policy) for s in (states[0], states[-1]))
+    assert any(np.any(a != b) for a, b in zip(before, after, strict=True))
+
+    # one compilation serves them all
+    assert update._cache_size() == 1
+
+    # the same key gives the same numbers, and another key others
+    again, again_info = update(states[0], batch, jax.random.split(KEY, 3)[0])
+    jax.tree.map(np.testing.assert_array_equal, again, states[1])
+    jax.tree.map(np.testing.assert_array_equal, again_info, infos[0])
+    jax.tree.map(np.testing.assert_array_equal, agent.init(KEY), state)
+    other = agent.init(SEEDS[0])
+    leaves = (jax.tree.leaves(s.policy) for s in (state, other))
+    assert any(np.any(a != b) for a, b in zip(*leaves, strict=True))
+
+
+def test_seeds_at_once_are_seeds_one_by_one(case):
+    _, agent, update, batch = case
+    states = quick_jit(jax.vmap(agent.init))(SEEDS)
+    together = jax.vmap(agent.update, in_axes=(0, None, 0))
+    found, infos = quick_jit(together)(states, batch, SEEDS)
+    for i, key in enumerate(SEEDS):
+        alone, info = update(jax.tree.map(lambda x, i=i: x[i], states), batch, key)
+        for one, both in ((alone, found), (info, infos)):
+            jax.tree.map(
+                lambda a, b, i=i: np.testing.assert_allclose(
+                    a, b[i], rtol=1e-3, atol=1e-5
+                ),
+                one,
+                both,
+            )

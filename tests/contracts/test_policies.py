@@ -1,0 +1,343 @@
+"""Every policy and its distributions, against SciPy, sums, integrals and draws."""
+
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import scipy.special
+import scipy.stats
+from gymnasium import spaces
+
+from reins.agents import ppo
+from reins.agents.agent import require
+from reins.critics import value_critic
+from reins.errors import CapabilityError
+from reins.estimators import ESTIMATORS
+from reins.policies import (
+    Categorical,
+    Gaussian,
+    Policy,
+    categorical_policy,
+    gaussian_policy,
+    policy_for,
+    tabular_policy,
+)
+
+KEY = jax.random.key(0)
+CAPABILITIES = {"log_prob", "entropy", "reparameterised", "enumerable"}
+OBSERVATIONS = jax.random.normal(jax.random.key(3), (2, 3, 4))
+
+
+class Kind(NamedTuple):
+    """A policy, observations of batch shape (2, 3), and its actions' shape and kind."""
+
+    init: Callable
+    observations: jax.Array
+    action_shape: tuple[int, ...]
+    discrete: bool
+
+
+POLICIES = {
+    "categorical": Kind(
+        categorical_policy(4, 5, hidden=(3,)), OBSERVATIONS, (), discrete=True
+    ),
+    "gaussian": Kind(
+        gaussian_policy(4, 2, hidden=(3,), log_std=-0.5),
+        OBSERVATIONS,
+        (2,),
+        discrete=False,
+    ),
+    "tabular": Kind(
+        tabular_policy(6, 5), jnp.arange(6).reshape(2, 3), (), discrete=True
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=POLICIES)
+def made(request):
+    """A policy whose parameters have been moved from their start, for asymmetry."""
+    kind = POLICIES[request.param]
+    policy = kind.init(KEY)
+    leaves, structure = jax.tree.flatten(policy)
+    keys = jax.random.split(KEY, len(leaves))
+    moved = [
+        leaf + 0.7 * jax.random.normal(key, leaf.shape)
+        for leaf, key in zip(leaves, keys, strict=True)
+    ]
+    return kind, jax.tree.unflatten(structure, moved)
+
+
+def test_samples_and_modes_have_the_batch_and_the_kind_of_actions(made):
+    kind, policy = made
+    distribution = policy(kind.observations)
+    for actions in (distribution.sample(KEY), distribution.mode()):
+        assert actions.shape == (2, 3, *kind.action_shape)
+        assert np.issubdtype(actions.dtype, np.integer) == kind.discrete
+    for values in (
+        distribution.log_prob(distribution.sample(KEY)),
+        distribution.entropy(),
+        distribution.kl(distribution),
+    ):
+        assert values.shape == (2, 3)
+        assert values.dtype == np.float32
+    np.testing.assert_array_equal(distribution.sample(KEY), distribution.sample(KEY))
+
+
+def test_batch_elements_do_not_mix(made):
+    kind, policy = made
+    actions = policy(kind.observations).sample(KEY)
+    whole = policy(kind.observations).log_prob(actions)
+    alone = policy(kind.observations[1, 2]).log_prob(actions[1, 2])
+    np.testing.assert_allclose(whole[1, 2], alone, rtol=1e-5)
+
+
+def test_it_gives_only_what_there_is_to_ask_for(made):
+    _, policy = made
+    assert "log_prob" in policy.gives
+    assert policy.gives <= CAPABILITIES
+    needed = {name for estimator in ESTIMATORS.values() for name in estimator.needs}
+    assert needed <= CAPABILITIES
+
+
+def test_what_it_claims_to_give_it_gives(made):
+    kind, policy = made
+    distribution = policy(kind.observations)
+    if "enumerable" in policy.gives:
+        every = jnp.arange(5)[:, None, None] + jnp.zeros((2, 3), int)
+        total = sum(jnp.exp(distribution.log_prob(actions)) for actions in every)
+        np.testing.assert_allclose(total, 1.0, rtol=1e-5)
+        stacked = jnp.stack([distribution.log_prob(a) for a in every], axis=-1)
+        np.testing.assert_allclose(distribution.log_probs, stacked, rtol=1e-5)
+
+    def drawn(policy):
+        return jnp.sum(policy(kind.observations).sample(KEY).astype(float))
+
+    slopes = jax.tree.leaves(jax.grad(drawn)(policy))
+    carried = all(np.any(slope != 0) for slope in slopes)
+    assert carried == ("reparameterised" in policy.gives)
+
+
+def test_the_mode_is_the_most_probable(made):
+    kind, policy = made
+    distribution = policy(kind.observations)
+    best = distribution.log_prob(distribution.mode())
+    for key in jax.random.split(KEY, 20):
+        drawn = distribution.log_prob(distribution.sample(key))
+        assert np.all(drawn <= best + 1e-6)
+    if "enumerable" in policy.gives:
+        np.testing.assert_array_equal(
+            distribution.mode(), np.argmax(distribution.log_probs, axis=-1)
+        )
+
+
+def test_entropy_and_kl_are_expectations_under_the_first(made):
+    """Five standard errors of 4,000 draws."""
+    kind, policy = made
+    p = policy(kind.observations)
+    q = eqx.tree_at(
+        lambda t: jax.tree.leaves(t)[-1], policy, replace_fn=lambda x: 0.3 * x
+    )
+    q = q(kind.observations)
+    draws = jax.vmap(p.sample)(jax.random.split(KEY, 4000))
+    log_p, log_q = jax.vmap(p.log_prob)(draws), jax.vmap(q.log_prob)(draws)
+    for exact, terms in ((p.entropy(), -log_p), (p.kl(q), log_p - log_q)):
+        error = np.std(terms, axis=0) / np.sqrt(4000)
+        assert np.all(np.abs(np.mean(terms, axis=0) - exact) < 5 * error + 1e-5)
+    assert np.all(p.kl(q) > 0)
+    assert np.any(np.abs(p.kl(q) - q.kl(p)) > 1e-3)
+
+
+def test_kl_to_itself_is_0(made):
+    kind, policy = made
+    distribution = policy(kind.observations)
+    np.testing.assert_allclose(distribution.kl(distribution), 0.0, atol=1e-6)
+
+
+def test_gradients_flow_to_every_parameter(made):
+    kind, policy = made
+    actions = policy(kind.observations).mode()
+    weights = jnp.arange(6.0).reshape(2, 3)
+    shifted = actions + (0 if kind.discrete else 0.3)
+
+    def loss(policy):
+        return jnp.sum(weights * policy(kind.observations).log_prob(shifted))
+
+    slopes = jax.tree.leaves(jax.grad(loss)(policy))
+    assert all(np.all(np.isfinite(slope)) for slope in slopes)
+    assert all(np.any(slope != 0) for slope in slopes)
+
+
+# Each distribution against somebody else's.
+
+LOGITS = np.array([[0.3, -1.0, 2.0], [50.0, 0.0, -50.0]], np.float32)
+OTHER_LOGITS = np.array([[0.0, 0.5, 0.1], [1.0, 2.0, -3.0]], np.float32)
+
+
+def test_a_categorical_is_scipys():
+    p, q = Categorical(jnp.asarray(LOGITS)), Categorical(jnp.asarray(OTHER_LOGITS))
+    expected = scipy.special.log_softmax(LOGITS.astype(float), axis=-1)
+    other = scipy.special.log_softmax(OTHER_LOGITS.astype(float), axis=-1)
+    for action in range(3):
+        actions = jnp.full(2, action)
+        np.testing.assert_allclose(
+            p.log_prob(actions), expected[:, action], rtol=1e-5, atol=1e-6
+        )
+    probabilities = np.exp(expected)
+    entropy = scipy.stats.entropy(probabilities, axis=-1)
+    np.testing.assert_allclose(p.entropy(), entropy, atol=1e-5)
+    kl = scipy.stats.entropy(probabilities, np.exp(other), axis=-1)
+    np.testing.assert_allclose(p.kl(q), kl, rtol=1e-5)
+
+
+MEAN = np.array([[0.5, -1.0, 3.0], [0.0, 0.0, 0.1]], np.float32)
+LOG_STD = np.array([[0.0, -2.0, 1.0], [0.3, 0.2, 0.1]], np.float32)
+
+
+def test_a_gaussian_is_scipys():
+    actions = MEAN + np.array([0.3, -0.1, 4.0], np.float32)
+    p = Gaussian(jnp.asarray(MEAN), jnp.asarray(LOG_STD))
+    for i in range(2):
+        covariance = np.diag(np.exp(2.0 * LOG_STD[i].astype(float)))
+        other = scipy.stats.multivariate_normal(MEAN[i].astype(float), covariance)
+        found = p.log_prob(jnp.asarray(actions))[i]
+        np.testing.assert_allclose(found, other.logpdf(actions[i]), rtol=1e-5)
+        np.testing.assert_allclose(p.entropy()[i], other.entropy(), rtol=1e-5)
+
+
+def test_kl_of_gaussians_by_integration():
+    grid = np.linspace(-12.0, 12.0, 20001)
+    for (m, s), (n, r) in [((0.3, 0.8), (1.0, 1.5)), ((0.0, 2.0), (-1.0, 0.7))]:
+        p, q = (
+            Gaussian(jnp.array([a]), jnp.log(jnp.array([b])))
+            for a, b in ((m, s), (n, r))
+        )
+        density = scipy.stats.norm.pdf(grid, m, s)
+        difference = scipy.stats.norm.logpdf(grid, m, s) - scipy.stats.norm.logpdf(
+            grid, n, r
+        )
+        expected = np.trapezoid(density * difference, grid)
+        np.testing.assert_allclose(p.kl(q), expected, rtol=1e-4)
+        column = jnp.asarray(grid, jnp.float32)[:, None]
+        mass = np.trapezoid(np.exp(jax.vmap(p.log_prob)(column)), grid)
+        np.testing.assert_allclose(mass, 1.0, atol=1e-5)
+
+
+def test_samples_come_as_often_as_they_should():
+    p = Categorical(jnp.asarray(LOGITS[0]))
+    drawn = np.asarray(jax.vmap(p.sample)(jax.random.split(KEY, 4000)))
+    expected = scipy.special.softmax(LOGITS[0].astype(float))
+    error = np.sqrt(expected * (1 - expected) / 4000)
+    share = np.bincount(drawn, minlength=3) / 4000
+    assert np.all(np.abs(share - expected) < 5 * error)
+    normal = Gaussian(jnp.asarray(MEAN[0]), jnp.asarray(LOG_STD[0]))
+    drawn = np.asarray(jax.vmap(normal.sample)(jax.random.split(KEY, 4000)))
+    std = np.exp(LOG_STD[0])
+    assert np.all(np.abs(drawn.mean(axis=0) - MEAN[0]) < 5 * std / np.sqrt(4000))
+    np.testing.assert_allclose(drawn.std(axis=0), std, rtol=0.06)
+
+
+# Starting points.
+
+
+def test_network_policies_start_near_uniform_or_near_0():
+    probabilities = np.exp(categorical_policy(4, 5)(KEY)(OBSERVATIONS).log_probs)
+    np.testing.assert_allclose(probabilities, 0.2, atol=0.02)
+    distribution = gaussian_policy(4, 2, log_std=-1.0)(KEY)(OBSERVATIONS)
+    np.testing.assert_allclose(distribution.mean, 0.0, atol=0.1)
+    np.testing.assert_array_equal(distribution.log_std, -1.0)
+
+
+def test_a_table_starts_uniform_and_looks_states_up():
+    policy = tabular_policy(3, 4)(KEY)
+    np.testing.assert_allclose(policy(jnp.array([2])).entropy(), np.log(4), rtol=1e-6)
+    logits = jnp.arange(12.0).reshape(3, 4) ** 2
+    policy = eqx.tree_at(lambda p: p.logits, policy, logits)
+    np.testing.assert_array_equal(policy(jnp.array([2, 0])).logits, logits[::-2])
+
+
+# What cannot be joined is refused.
+
+VECTOR = spaces.Box(-1.0, 1.0, (3,), np.float32)
+
+
+@pytest.mark.parametrize("actions", [2, 5])
+def test_the_usual_policy_of_discrete_actions(actions):
+    distribution = policy_for(VECTOR, spaces.Discrete(actions))(KEY)(jnp.zeros((7, 3)))
+    assert isinstance(distribution, Categorical)
+    assert distribution.logits.shape == (7, actions)
+
+
+def test_the_usual_policy_of_continuous_actions():
+    box = spaces.Box(-1.0, 1.0, (2,), np.float32)
+    distribution = policy_for(VECTOR, box, hidden=(5,))(KEY)(jnp.zeros((7, 3)))
+    assert isinstance(distribution, Gaussian)
+    assert distribution.mean.shape == (7, 2)
+
+
+@pytest.mark.parametrize(
+    "action_space",
+    [
+        spaces.MultiBinary(3),
+        spaces.MultiDiscrete([2, 3]),
+        spaces.Box(-1.0, 1.0, (2, 2), np.float32),
+        spaces.Discrete(3, start=1),
+        spaces.Dict({"left": spaces.Discrete(2)}),
+    ],
+)
+def test_odd_action_spaces_are_refused_with_what_to_do(action_space):
+    with pytest.raises(CapabilityError) as caught:
+        policy_for(VECTOR, action_space)
+    message = str(caught.value)
+    assert str(action_space) in message
+    assert "must be Discrete, counted from 0, or a Box with one axis" in message
+    assert "Wrap" in message
+
+
+@pytest.mark.parametrize(
+    "observation_space",
+    [
+        spaces.Box(0, 255, (8, 8), np.uint8),
+        spaces.Discrete(4),
+        spaces.Dict({"position": VECTOR}),
+    ],
+)
+def test_odd_observation_spaces_are_refused_with_what_to_do(observation_space):
+    with pytest.raises(CapabilityError) as caught:
+        policy_for(observation_space, spaces.Discrete(2))
+    message = str(caught.value)
+    assert str(observation_space) in message
+    assert "FlattenObservation" in message
+
+
+class Mute(Policy):
+    """A policy that can only be sampled."""
+
+    gives: ClassVar[frozenset[str]] = frozenset({"reparameterised"})
+    weight: jax.Array
+
+    def __call__(self, observations):
+        return Gaussian(observations, jnp.zeros_like(observations))
+
+
+def mute_policy(key):
+    return Mute(jax.random.normal(key))
+
+
+def test_an_estimator_that_needs_more_is_refused_and_both_are_named():
+    require(POLICIES["gaussian"].init, ESTIMATORS)
+    for name, estimator in ESTIMATORS.items():
+        with pytest.raises(CapabilityError) as caught:
+            require(mute_policy, [name])
+        message = str(caught.value)
+        assert f"`{name}` needs {', '.join(estimator.needs)}" in message
+        assert "`Mute` gives reparameterised only" in message
+
+
+def test_an_agent_refuses_a_policy_when_it_is_built():
+    with pytest.raises(CapabilityError, match=r"clipped_surrogate.*Mute"):
+        ppo(mute_policy, value_critic(2), optax.sgd(0.1))
