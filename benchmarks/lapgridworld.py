@@ -2,8 +2,8 @@
 
     make bench                      or    python -m benchmarks.lapgridworld
 
-Every variant is compiled and warmed up first; then they take turns (A B C A B C), so that
-a slow moment of the machine hits all of them. Medians and ranges over the turns.
+Every variant is compiled and warmed up first; then they take turns (A B C A B C), so
+that a slow moment of the machine hits all of them. Medians and ranges over the turns.
 
     1 seed              one seed on one core
     1 seed, sorted      the same with `jax.random.permutation` for the shuffle
@@ -52,7 +52,7 @@ CONFIGS: dict[str, TrainConfig | LearnConfig] = {
 
 @dataclasses.dataclass
 class Variant:
-    """Something to time: `run` takes a number of updates and returns environment steps."""
+    """Something to time: `run` takes a number of updates and returns steps."""
 
     name: str
     run: Callable[[int], int]
@@ -196,7 +196,7 @@ def show(console: Console, name: str, contestants: list[Variant]) -> None:
     for placed in ("cores", "vmap"):
         more = (5 / medians[f"5 seeds, {placed}"] - alone) / 4
         console.print(
-            f"one seed more, {placed}: {100 * more / alone:.0f} % of the first one's time"
+            f"one seed more, {placed}: {100 * more / alone:.0f} % of the first one"
         )
 
 

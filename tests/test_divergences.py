@@ -100,7 +100,7 @@ def test_pinsker_holds_for_half_the_l1_distance(log_p, log_q):
 
 
 def test_pinsker_fails_for_the_whole_l1_distance():
-    """SPEC 11.3: S4 (60) as printed."""
+    """Correction 3: S4 (60) as printed."""
     p, q = jnp.array([0.6, 0.4]), jnp.array([0.4, 0.6])
     bound = jnp.sqrt(categorical_kl(jnp.log(p), jnp.log(q)) / 2)
     np.testing.assert_allclose(total_variation(p, q), 0.2, rtol=1e-6)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
 from reins.duals import Dual, pid_dual, projected_dual, softplus_dual
+from reins.errors import ConfigError
 from tests import strategies as some
 
 DUALS = {
@@ -109,6 +110,22 @@ def test_the_ceiling_does_not_wind_up():
     for dual in (PROJECTED, INTEGRAL):
         found = follow(dual, [10.0] * 50 + [-1.0])
         np.testing.assert_allclose(found[-2:], [2.0, 1.9], rtol=1e-6)
+    found = follow(softplus_dual(learning_rate=0.1, maximum=2.0), [10.0] * 50 + [-1.0])
+    np.testing.assert_allclose(found[-2], 2.0, rtol=1e-6)
+    assert 1.9 < found[-1] < 1.95
+
+
+@pytest.mark.parametrize("initial", [1e-6, 0.1, 100.0, 1000.0])
+def test_softplus_starts_where_it_is_told_and_moves(initial):
+    dual = softplus_dual(initial=initial, learning_rate=1.0)
+    state = dual.update(dual.init(), jnp.asarray(2.0))
+    np.testing.assert_allclose(dual.value(dual.init()), initial, rtol=1e-5)
+    assert dual.value(state) > initial
+
+
+def test_softplus_cannot_start_at_zero():
+    with pytest.raises(ConfigError, match="projected_dual"):
+        softplus_dual(initial=0.0)
 
 
 def test_it_settles_where_the_constraint_holds():

@@ -42,7 +42,7 @@ def total_variation(
 ) -> Float[Array, "*batch"]:
     """Half the L1 distance between two categorical distributions, in [0, 1].
 
-    Source: S4 (59), with the half that makes Pinsker's (60) hold (SPEC 11.3):
+    Source: S4 (59), with the half that makes Pinsker's (60) hold (correction 3):
     TV ≤ sqrt(KL / 2).
     """
     return 0.5 * jnp.sum(jnp.abs(p - q), axis=-1)
@@ -57,7 +57,7 @@ def kl_old_new_from_ratios(
 
     Exact where the masses enumerate the old distribution.
 
-    Source: S2 (17), (18) corrected (SPEC 11.1).
+    Source: S2 (17), (18) corrected (correction 1).
     Identities: ≥ 0; adding a constant to every log-ratio changes nothing.
 
     Args:
@@ -78,9 +78,9 @@ def kl_new_old_from_ratios(
     E[ω log ω] / E[ω] − log E[ω],   E under the old distribution.
 
     With N draws of equal mass this estimate cannot exceed log N, so a bound above log N
-    never fires (SPEC 8).
+    never fires.
 
-    Source: S2 (20), first line (SPEC 11.1).
+    Source: S2 (20), first line (correction 1).
     Identities: ≥ 0; adding a constant to every log-ratio changes nothing.
 
     Args and returns: as `kl_old_new_from_ratios`.

@@ -2,7 +2,7 @@
 
 *violation = constrained quantity − bound*, positive when violated, and the multiplier
 grows with it. The same mechanism serves a KL ball, an entropy floor, a cost budget and
-the forward step of constraint learning (SPEC 5).
+the forward step of constraint learning.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from reins.errors import ConfigError
 
 Scalar = Float[Array, ""]
 
@@ -73,20 +75,35 @@ def softplus_dual(
 ) -> Dual:
     """λ = softplus(p),  p ← p + η · violation · dλ/dp, so λ stays positive.
 
-    Source: S2 (9) by gradient ascent, the 2021 parameterisation (ICRL-FACTS b.3).
+    Source: S2 (9) by gradient ascent, in the parameterisation of the 2021 code.
 
-    Args: as `projected_dual`; `initial` must be positive.
+    Args: as `projected_dual`; `initial` and `maximum` must be positive.
+
+    Raises: ConfigError when they are not: softplus reaches 0 nowhere, and would never
+      leave it.
     """
+    if initial <= 0 or maximum <= 0:
+        raise ConfigError(
+            f"a softplus multiplier was asked for with initial {initial} and maximum "
+            f"{maximum}; both must be positive, as it can neither be 0 nor leave it. "
+            "Use `projected_dual` to start at 0."
+        )
+
+    def inverse(multiplier: Array) -> Array:
+        # log(exp λ − 1), written so that it neither overflows nor loses digits.
+        return multiplier + jnp.log(-jnp.expm1(-multiplier))
+
+    ceiling = inverse(jnp.asarray(maximum, jnp.float32))
 
     def init() -> DualState:
         start = jnp.asarray(initial, jnp.float32)
-        return DualState(jnp.log(jnp.expm1(start)), jnp.zeros(()), start)
+        return DualState(inverse(start), jnp.zeros(()), start)
 
     def update(state: DualState, violation: Scalar) -> DualState:
         slope = jax.nn.sigmoid(state.parameter)
-        parameter = state.parameter + learning_rate * violation * slope
-        multiplier = jnp.minimum(jax.nn.softplus(parameter), maximum)
-        return DualState(parameter, violation, multiplier)
+        moved = state.parameter + learning_rate * violation * slope
+        parameter = jnp.minimum(moved, ceiling)
+        return DualState(parameter, violation, jax.nn.softplus(parameter))
 
     return Dual(init, _value, update)
 
@@ -104,7 +121,7 @@ def pid_dual(
     λ = clip(I + k_p · violation + k_d · max(0, change), 0, maximum)
     I ← clip(I + k_i · violation, 0, maximum)
 
-    Source: SPEC 5 (PID form for the cost multiplier). With k_p = k_d = 0 it is the
+    Source: the usual PID controller. With k_p = k_d = 0 it is the
     projected dual.
 
     Args:

@@ -1,5 +1,6 @@
 """Constraint learning, with a forward agent that only listens to what it is told."""
 
+import functools
 import itertools
 from typing import NamedTuple
 
@@ -125,9 +126,9 @@ def log_reward() -> Learner:
 
 
 def batches() -> list[Trajectory]:
-    """Two that differ in which episodes they hold."""
+    """Two of the same episodes, in which other actions were done."""
     _, batch = scripted_batch()
-    return [batch, jax.tree.map(lambda x: x[jnp.array([2, 0, 0, 3])], batch)]
+    return [batch, batch._replace(actions=1 - batch.actions)]
 
 
 def run(learner: Learner, updates: int):
@@ -176,6 +177,7 @@ def slow_pairs(batch: Trajectory) -> Pairs:
     return Pairs(jnp.asarray(observations), jnp.asarray(actions), jnp.asarray(mask))
 
 
+@functools.cache
 def likelihood(weighting: str, regulariser: float = 0.0):
     def loss(zeta, sampled, nominal: Pairs):
         expert_terms = (zeta.log_zeta(*EXPERT[:2]), EXPERT.mask)
@@ -202,12 +204,16 @@ def cross_entropy(zeta, sampled, nominal: Pairs):
     )
 
 
+@functools.cache
+def slope_of(loss):
+    return quick_jit(jax.grad(loss))
+
+
 def by_hand(loss, zeta, sampled, batch: Trajectory, steps: int = STEPS):
     """`steps` of gradient descent on `loss`."""
     nominal = slow_pairs(batch)
-    gradient = quick_jit(jax.grad(loss))
     for _ in range(steps):
-        slope = gradient(zeta, sampled, nominal)
+        slope = slope_of(loss)(zeta, sampled, nominal)
         zeta = jax.tree.map(lambda x, g: x - LEARNING_RATE * g, zeta, slope)
     return zeta
 

@@ -1,5 +1,7 @@
 """PPO and the pieces it shares: what is trained on, and that it learns."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -106,13 +108,13 @@ def test_no_credit_crosses_a_reset():
 # The pieces.
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 6, 12, 97, 1024, 65536, 131072])
+@pytest.mark.parametrize("n", [1, 2, 3, 6, 97, 1024, 131072])
 def test_cheap_permutation_is_a_permutation(n):
     keys = jax.random.split(KEY, 3)
     orders = quick_jit(jax.vmap(lambda key: cheap_permutation(key, n)))(keys)
     for order in np.asarray(orders):
         np.testing.assert_array_equal(np.sort(order), np.arange(n))
-    if n > 12:
+    if n > 6:
         assert not np.array_equal(orders[0], orders[1])
 
 
@@ -158,15 +160,25 @@ def learner():
     return agent, quick_jit(agent.update)
 
 
-def learn(learner, env, updates):
-    """The probability of action 1 at the start, before and after."""
-    agent, update = learner
+@functools.cache
+def collector(delay: int):
+    """(state, key) -> a batch of the bandit that pays so many steps later."""
+    env = delayed_bandit(delay=delay)
 
     @quick_jit
     def collect(state, key):
         start = start_rollout(env, key, N)
-        return rollout(env, lambda o, k: agent.act(state, o, k), start, key, steps=T)[1]
+        return rollout(
+            env, lambda o, k: state.policy(o).sample(k), start, key, steps=T
+        )[1]
 
+    return collect
+
+
+def learn(learner, delay: int, updates: int):
+    """The probability of action 1 at the start, before and after."""
+    agent, update = learner
+    collect = collector(delay)
     state = agent.init(KEY)
     start = jnp.array([1.0, 0.0])
 
@@ -183,21 +195,9 @@ def learn(learner, env, updates):
 @pytest.mark.parametrize("delay", [0, 1])
 def test_it_learns_what_pays(learner, delay):
     """One step, and two: then the payment comes when the choice is no longer seen."""
-    before, after = learn(learner, delayed_bandit(delay=delay), 25)
+    before, after = learn(learner, delay, 25)
     assert before == pytest.approx(0.5, abs=0.05)
     assert after > 0.95
-
-
-def bandit_batch(policy, rewards=None):
-    """Steps of one-step episodes, all from the same observation."""
-    env = delayed_bandit()
-    start = start_rollout(env, KEY, N)
-
-    def act(observations, key):
-        return policy(observations).sample(key)
-
-    batch = quick_jit(lambda key: rollout(env, act, start, key, steps=T)[1])(KEY)
-    return batch if rewards is None else batch._replace(rewards=rewards(batch))
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,8 @@ def skewed():
     policy = eqx.tree_at(
         lambda p: p.network.biases[0], state.policy, jnp.array([0.0, 1.5])
     )
-    return state._replace(policy=policy), bandit_batch(policy)
+    state = state._replace(policy=policy)
+    return state, collector(0)(state, KEY)
 
 
 def steps_taken(state) -> int:
@@ -233,7 +234,8 @@ def test_it_makes_every_step_of_every_pass(learner, skewed):
 
 @pytest.fixture(scope="module")
 def careful():
-    return quick_jit(small_ppo(kl_stop=0.02).update)
+    """Stops its passes early, and looks two steps ahead."""
+    return quick_jit(small_ppo(kl_stop=0.02, discount=0.5).update)
 
 
 def test_kl_stop_ends_the_passes(careful, skewed):
@@ -291,17 +293,16 @@ def test_an_entropy_weight_raises_the_entropy(learner, skewed):
     np.testing.assert_allclose(same.policy(observation).entropy(), before, atol=1e-3)
 
 
-def test_the_critic_learns_what_a_cut_leaves_out(skewed):
+def test_the_critic_learns_what_a_cut_leaves_out(careful, skewed):
     """Reward 1 for ever, γ = 1/2, every step cut: V is 1 if the world ends, else 2."""
     start, batch = skewed
     batch = batch._replace(
         rewards=jnp.ones_like(batch.rewards), next_observations=batch.observations
     )
-    update = quick_jit(small_ppo(discount=0.5).update)
     for terminated, expected in ((True, 1.0), (False, 2.0)):
         ends = jnp.full_like(batch.terminated, terminated)
         state, cut = start, batch._replace(terminated=ends, truncated=~ends)
         for key in jax.random.split(KEY, 25):
-            state, _ = update(state, cut, key)
+            state, _ = careful(state, cut, key)
         value = state.critics[0](jnp.array([1.0, 0.0]))
         np.testing.assert_allclose(value, expected, atol=0.05)

@@ -111,10 +111,12 @@ def test_at_first_it_is_undecided_and_seeds_differ():
     ("changes", "sentence"),
     [
         ({"observation_dims": (0, 4, -1)}, r"observation dimensions \[4, -1\].*0\.\.3"),
-        ({"action_dims": (2,)}, r"action dimensions \[2\].*2 dimensions"),
-        ({"observation_dims": (), "action_dims": ()}, "no dimension"),
-        ({"offset": (1.0,)}, "2 observation dimensions needs 2.*found 1 and 2"),
+        ({"action_dims": (2,)}, r"action dimensions \[2\].*0\.\.1"),
+        ({"observation_dims": (), "action_dims": ()}, "sees nothing"),
+        ({"offset": (1.0,)}, "2 observation dimensions need 2.*found 1 and 2"),
         ({"scale": (1.0, 1.0, 1.0)}, "found 2 and 3"),
+        ({"scale": (1.0, 0.0)}, "scales must be positive"),
+        ({"action_dims": (2,), "clip": 0.0}, "2 faults"),
     ],
 )
 def test_what_cannot_be_seen_is_refused(changes, sentence):

@@ -79,7 +79,7 @@ def test_rows_without_mass_count_for_nothing(form, log_ratios):
 
 
 def test_a_bound_above_log_m_is_refused_with_both_numbers():
-    """SPEC 8: 2021's bound of 2.5 with 10 episodes, log 10 = 2.30."""
+    """2021's bound of 2.5 with 10 episodes, log 10 = 2.30."""
     rule = StopRule(kl_new_old=2.5)
     with pytest.raises(ConfigError, match=r"2\.5.*10 nominal trajectories.*2\.30"):
         rule.check(10)

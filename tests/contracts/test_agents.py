@@ -158,11 +158,12 @@ def test_the_agent_keeps_its_contract(case):
 
 def test_seeds_at_once_are_seeds_one_by_one(case):
     _, agent, update, batch = case
-    states = quick_jit(jax.vmap(agent.init))(SEEDS)
+    seeds = [agent.init(key) for key in SEEDS]
+    states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *seeds)
     together = jax.vmap(agent.update, in_axes=(0, None, 0))
     found, infos = quick_jit(together)(states, batch, SEEDS)
     for i, key in enumerate(SEEDS):
-        alone, info = update(jax.tree.map(lambda x, i=i: x[i], states), batch, key)
+        alone, info = update(seeds[i], batch, key)
         for one, both in ((alone, found), (info, infos)):
             jax.tree.map(
                 lambda a, b, i=i: np.testing.assert_allclose(

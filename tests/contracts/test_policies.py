@@ -30,7 +30,7 @@ from reins.policies import (
 
 KEY = jax.random.key(0)
 CAPABILITIES = {"log_prob", "entropy", "reparameterised", "enumerable"}
-OBSERVATIONS = jax.random.normal(jax.random.key(3), (2, 3, 4))
+OBSERVATIONS = jnp.asarray(np.random.default_rng(3).normal(size=(2, 3, 4)), jnp.float32)
 
 
 class Kind(NamedTuple):
@@ -63,13 +63,10 @@ def made(request):
     """A policy whose parameters have been moved from their start, for asymmetry."""
     kind = POLICIES[request.param]
     policy = kind.init(KEY)
-    leaves, structure = jax.tree.flatten(policy)
-    keys = jax.random.split(KEY, len(leaves))
-    moved = [
-        leaf + 0.7 * jax.random.normal(key, leaf.shape)
-        for leaf, key in zip(leaves, keys, strict=True)
-    ]
-    return kind, jax.tree.unflatten(structure, moved)
+    rng = np.random.default_rng(0)
+    return kind, jax.tree.map(
+        lambda x: x + jnp.asarray(0.7 * rng.normal(size=x.shape), x.dtype), policy
+    )
 
 
 def test_samples_and_modes_have_the_batch_and_the_kind_of_actions(made):
@@ -245,9 +242,11 @@ def test_samples_come_as_often_as_they_should():
 
 
 def test_network_policies_start_near_uniform_or_near_0():
-    probabilities = np.exp(categorical_policy(4, 5)(KEY)(OBSERVATIONS).log_probs)
+    policy = categorical_policy(4, 5, hidden=(3,))(KEY)
+    probabilities = np.exp(policy(OBSERVATIONS).log_probs)
     np.testing.assert_allclose(probabilities, 0.2, atol=0.02)
-    distribution = gaussian_policy(4, 2, log_std=-1.0)(KEY)(OBSERVATIONS)
+    policy = gaussian_policy(4, 2, hidden=(3,), log_std=-1.0)(KEY)
+    distribution = policy(OBSERVATIONS)
     np.testing.assert_allclose(distribution.mean, 0.0, atol=0.1)
     np.testing.assert_array_equal(distribution.log_std, -1.0)
 
@@ -267,14 +266,15 @@ VECTOR = spaces.Box(-1.0, 1.0, (3,), np.float32)
 
 @pytest.mark.parametrize("actions", [2, 5])
 def test_the_usual_policy_of_discrete_actions(actions):
-    distribution = policy_for(VECTOR, spaces.Discrete(actions))(KEY)(jnp.zeros((7, 3)))
+    init = policy_for(VECTOR, spaces.Discrete(actions), hidden=(3,))
+    distribution = init(KEY)(jnp.zeros((7, 3)))
     assert isinstance(distribution, Categorical)
     assert distribution.logits.shape == (7, actions)
 
 
 def test_the_usual_policy_of_continuous_actions():
     box = spaces.Box(-1.0, 1.0, (2,), np.float32)
-    distribution = policy_for(VECTOR, box, hidden=(5,))(KEY)(jnp.zeros((7, 3)))
+    distribution = policy_for(VECTOR, box, hidden=(3,))(KEY)(jnp.zeros((7, 3)))
     assert isinstance(distribution, Gaussian)
     assert distribution.mean.shape == (7, 2)
 

@@ -327,10 +327,10 @@ def test_there_is_room_for_as_many_as_fit_at_full_length():
 
 def test_the_last_step_of_an_episode_is_not_the_next_reset():
     """2021 paired the last action of each episode with the next one's first
-    observation (ICRL-FACTS 0, fact 4)."""
+    observation, as in the 2021 code."""
     table = np.full((ROWS, COLUMNS), 3)
     trajectory = rows_of_episodes([0, 0], table, np.zeros((ROWS, COLUMNS), bool))
-    pairs = whole_episodes(trajectory, horizon=3)
+    pairs = quick_jit(lambda x: whole_episodes(x, horizon=3))(trajectory)
     assert np.all(pairs.mask)
     np.testing.assert_array_equal(pairs.actions - pairs.observations[..., 0], 0.5)
     expected = [
@@ -348,7 +348,8 @@ def test_padding_is_in_no_episode():
 
 
 def test_whole_episodes_of_a_rollout(script):
-    pairs = whole_episodes(scripted_batch()[1], horizon=4)
+    _, batch = scripted_batch()
+    pairs = quick_jit(lambda x: whole_episodes(x, horizon=4))(batch)
     found = []
     for observations, actions, mask in zip(*map(np.asarray, pairs), strict=True):
         if mask.any():

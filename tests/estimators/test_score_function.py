@@ -91,3 +91,14 @@ def test_padding_and_permutation_change_nothing(name, log_probs, amounts, mask, 
     close(loss(log_probs[order], amounts[order], mask[order]), expected)
     garbage = (np.where(mask, x, 7.0).astype(np.float32) for x in (log_probs, amounts))
     close(loss(*garbage, mask), expected)
+
+
+def test_an_impossible_padded_action_does_not_poison_the_loss():
+    mask = jnp.asarray([[True, False]])
+    log_probs = jnp.asarray([[-1.0, -jnp.inf]])
+
+    def loss(log_probs):
+        return score_advantage_loss(log_probs, jnp.ones((1, 2)), mask)[0]
+
+    assert loss(log_probs) == 1.0
+    np.testing.assert_array_equal(jax.grad(loss)(log_probs), [[-1.0, 0.0]])

@@ -113,3 +113,12 @@ def test_padding_and_permutation_change_nothing(
     close(of(log_ratios[order], advantages[order], mask[order]), expected)
     garbage = [np.where(mask, x, 7.0).astype("f4") for x in (log_ratios, advantages)]
     close(of(*garbage, mask), expected)
+
+
+@pytest.mark.parametrize("loss", [surrogate_loss, clipped_surrogate_loss])
+def test_an_impossible_padded_action_does_not_poison_the_loss(loss):
+    mask = jnp.asarray([[True, False]])
+    log_ratios = jnp.asarray([[0.0, jnp.inf]])
+    assert loss(log_ratios, jnp.ones((1, 2)), mask)[0] == -1.0
+    gradient = jax.grad(lambda x: loss(x, jnp.ones((1, 2)), mask)[0])(log_ratios)
+    np.testing.assert_array_equal(gradient, [[-1.0, 0.0]])

@@ -66,7 +66,7 @@ def test_stop_quantities_are_these_kls():
 
 
 def test_the_mean_ratio_is_the_ratio_of_partitions_and_not_1():
-    """SPEC 11.2: E[ω] = Z/Z̄, so weights must be self-normalised."""
+    """Correction 2: E[ω] = Z/Z̄, so weights must be self-normalised."""
     problem = constraint_problem(0)
     log_ratios, log_masses = ratios_and_masses(problem)
     mean = jnp.sum(jnp.exp(log_masses + log_ratios))
@@ -85,7 +85,7 @@ def test_s2_21_is_the_sum_of_both_directions():
 
 @partial(jax.jit, static_argnames="cases")
 def six_trajectories(cases: int, seed: int):
-    """SPEC 11.1: Dirichlet(1) base mass, both ζ uniform on (0.05, 1)."""
+    """Correction 1: Dirichlet(1) base mass, both ζ uniform on (0.05, 1)."""
     keys = jax.random.split(jax.random.key(seed), 3)
     base = jax.random.exponential(keys[0], (cases, 6))  # Dirichlet(1), but for its sum
     old, new = (

@@ -102,7 +102,7 @@ def test_at_the_sampled_constraint_all_weightings_are_exact(weighting):
 # Median relative error over 60 problems (deterministic dynamics, three states, two
 # actions, horizon 3, logits of ζ standard normal), as measured: trajectory 4e-16,
 # step-pooled 0.29, step-time 0.25, none 0.47. Over 300 of them: 0.36, 0.31 and 0.57;
-# with stochastic dynamics: 0.21, 0.20 and 0.58. SPEC 8 says 0.2 to 0.4.
+# with stochastic dynamics: 0.21, 0.20 and 0.58.
 LEAST_MEDIAN = {"step-pooled": 0.2, "step-time": 0.2, "none": 0.3}
 
 

@@ -139,7 +139,7 @@ def test_kls_are_those_of_the_two_distributions(problem):
 
 
 def test_stochastic_dynamics_are_changed_by_the_model():
-    """SPEC 11.11: the model prefers lucky transitions to those of the MDP."""
+    """Correction 11: the model prefers lucky transitions to those of the MDP."""
     p = jnp.array([[[0.5, 0.5]], [[0.5, 0.5]]])
     rewards = jnp.array([[[0.0, 2.0]], [[0.0, 2.0]]])
     mdp = tabular_mdp(p, rewards, initial=[1.0, 0.0], horizon=1)

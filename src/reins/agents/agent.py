@@ -90,7 +90,7 @@ def cheap_permutation(key: Key, n: int) -> Int[Array, " n"]:
 
     Every element is equally likely in every place, and neighbours are torn apart; which
     *sets* of elements meet is less varied than in a uniform permutation, and minibatch
-    descent does not need that (docs/decisions/shuffle.md).
+    descent does not need that (docs/decisions/0004-shuffle.md).
     """
     multipliers = [
         a for a in range(1, n) if math.gcd(a, n) == 1 and a * (n - 1) < 2**32 - n

@@ -112,7 +112,7 @@ def constraint_learner(
 ) -> Agent:
     """Alternate an agent's updates with updates of the constraint that it obeys.
 
-    Source: S2 Algorithm 1, (7)-(12); SPEC 8.
+    Source: S2 Algorithm 1, (7)-(12).
 
     Args:
       agent: the forward step, any agent that reads `rewards` (and `costs`).

@@ -60,7 +60,7 @@ def ppo(
 ) -> Agent:
     """Proximal policy optimisation.
 
-    Source: S4, end; SPEC 6, 7.
+    Source: S4, end.
 
     Args:
       policy, critic: how to make them from a key.
@@ -163,7 +163,7 @@ def clipped_passes(
         surrogate, info = clipped_surrogate_loss(
             log_ratios, rows.advantages, rows.mask, clip_epsilon=clip_epsilon
         )
-        entropy = entropy_bonus_loss(distribution.entropy(), rows.mask)
+        entropy, _ = entropy_bonus_loss(distribution.entropy(), rows.mask)
         losses = [
             value_loss(critic(rows.observations), target, rows.mask)
             for critic, target in zip(critics, rows.targets, strict=True)

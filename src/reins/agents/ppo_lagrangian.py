@@ -57,7 +57,7 @@ def ppo_lagrangian(
     The policy ascends the clipped surrogate of (A_reward − λ A_cost) / (1 + λ),
     standardised as one: λ is exactly the price of a unit of cost in units of reward.
 
-    Source: S2 (9); SPEC 5, 7.
+    Source: S2 (9).
 
     Args:
       policy, critic, optimizer: as `ppo`; `critic` makes both critics.

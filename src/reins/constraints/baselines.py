@@ -8,14 +8,14 @@ from jaxtyping import Array, Bool, Float
 def classifier_loss(
     expert_logits: Float[Array, "N T"],
     expert_mask: Bool[Array, "N T"],
-    nominal_logits: Float[Array, "M T"],
-    nominal_mask: Bool[Array, "M T"],
+    nominal_logits: Float[Array, "M H"],
+    nominal_mask: Bool[Array, "M H"],
 ) -> Float[Array, ""]:
     """Cross-entropy: −mean_expert log ζ − mean_nominal log(1 − ζ).
 
     The binary-classifier baseline's constraint and GAIL's discriminator.
 
-    Source: S2, baselines; SPEC 8.
+    Source: S2, baselines.
     Identities: at ζ = 1/2 everywhere it is 2 log 2.
 
     Args:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
-from reins.errors import ConfigError
+from reins.errors import ConfigError, sentence_of_faults
 from reins.networks import MLP
 from reins.types import Key
 
@@ -41,31 +41,36 @@ class InputSpec:
         n = len(self.observation_dims)
         object.__setattr__(self, "offset", self.offset or (0.0,) * n)
         object.__setattr__(self, "scale", self.scale or (1.0,) * n)
-        self._check("observation", self.observation_dims, self.observation_size)
-        self._check("action", self.action_dims, self.action_size)
+        faults = [
+            *_missing("observation", self.observation_dims, self.observation_size),
+            *_missing("action", self.action_dims, self.action_size),
+        ]
         if not self.observation_dims and not self.action_dims:
-            raise ConfigError(
-                "a constraint was asked for that sees no dimension of observation or "
-                "action; it would be one number. Choose at least one dimension."
-            )
+            faults.append("it sees nothing, and would be one number for all")
         if len(self.offset) != n or len(self.scale) != n:
-            raise ConfigError(
-                f"a constraint on {n} observation dimensions needs {n} offsets and "
-                f"scales; found {len(self.offset)} and {len(self.scale)}."
+            faults.append(
+                f"{n} observation dimensions need {n} offsets and {n} scales; found "
+                f"{len(self.offset)} and {len(self.scale)}"
             )
-
-    def _check(self, kind: str, dims: Sequence[int], size: int) -> None:
-        wrong = [d for d in dims if not 0 <= d < size]
-        if wrong:
-            raise ConfigError(
-                f"the constraint's {kind} dimensions {wrong} do not exist: {kind}s "
-                f"have {size} dimensions, counted from 0. Choose among 0..{size - 1}."
-            )
+        if not all(scale > 0 for scale in self.scale):
+            faults.append(f"scales must be positive; found {self.scale}")
+        if not self.clip > 0:
+            faults.append(f"clip must be positive; found {self.clip}")
+        if faults:
+            subject = "the inputs of a constraint cannot be used"
+            raise ConfigError(sentence_of_faults(subject, faults))
 
     @property
     def size(self) -> int:
         """Length of the network's input."""
         return len(self.observation_dims) + len(self.action_dims)
+
+
+def _missing(kind: str, dims: Sequence[int], size: int) -> list[str]:
+    wrong = [d for d in dims if not 0 <= d < size]
+    if not wrong:
+        return []
+    return [f"{kind} dimensions {wrong} do not exist; there are 0..{size - 1}"]
 
 
 class Constraint(eqx.Module):

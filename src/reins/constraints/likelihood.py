@@ -1,7 +1,7 @@
 """The likelihood of a constraint given demonstrations, S2 (5)-(11).
 
 Rows are trajectories: N of the expert, M of the nominal agent, padded to T steps. Sums
-over time, means over trajectories, divided by `horizon` (SPEC 8, normalisation).
+over time, means over trajectories, divided by `horizon`.
 """
 
 from typing import Literal, get_args
@@ -30,8 +30,10 @@ def step_weights(
     step-time     ω̂_jt = mass_j ω_jt / (mean ω over the rows valid at t), biased.
     none          ω̂_jt = mass_j.
 
-    Source: S2 (10), (11), (14), (15); SPEC 8, 11.2 (E[ω] is not 1: self-normalised).
-    Identities: equal constraints give the masses; a factor on all ω changes nothing.
+    Source: S2 (10), (11), (14), (15); self-normalised, since E[ω] is not 1
+    (correction 2).
+    Identities: equal constraints give the masses; one factor on every trajectory's
+    product of ω changes nothing.
 
     Args:
       log_ratios: log ω = log ζ(s, a) − log ζ_sampled(s, a) in nats.
@@ -58,9 +60,9 @@ def step_weights(
 def constraint_likelihood_loss(
     expert_log_zeta: Float[Array, "N T"],
     expert_mask: Bool[Array, "N T"],
-    nominal_log_zeta: Float[Array, "M T"],
-    nominal_mask: Bool[Array, "M T"],
-    sampled_log_zeta: Float[Array, "M T"],
+    nominal_log_zeta: Float[Array, "M H"],
+    nominal_mask: Bool[Array, "M H"],
+    sampled_log_zeta: Float[Array, "M H"],
     *,
     horizon: int,
     weighting: Weighting = "trajectory",
@@ -71,7 +73,8 @@ def constraint_likelihood_loss(
     Source: S2 (7), (11).
     Target: log-likelihood of the demonstrations under π(τ) ∝ exp(r/α) Π ζ, divided by
     the horizon. With trajectory weights consistent (exact when the nominal rows
-    enumerate the sampled distribution); per step biased even in the limit (SPEC 11.2).
+    enumerate the sampled distribution); per step biased even in the limit
+    (correction 2).
     Identities: the nominal set equal to the expert's, unweighted, gives gradient 0.
 
     Args:
@@ -93,7 +96,8 @@ def constraint_likelihood_loss(
     weights = step_weights(log_ratios, nominal_mask, log_masses, weighting=weighting)
     expert = jnp.sum(jnp.where(expert_mask, expert_log_zeta, 0.0), axis=1)
     expert_mean = jnp.mean(expert) / horizon
-    nominal_mean = jnp.sum(weights * nominal_log_zeta) / horizon
+    nominal_mean = jnp.sum(weights * jnp.where(nominal_mask, nominal_log_zeta, 0.0))
+    nominal_mean = nominal_mean / horizon
     totals = jnp.sum(jnp.where(nominal_mask, log_ratios, 0.0), axis=1)
     info = {
         "expert_log_zeta": expert_mean,
@@ -106,8 +110,8 @@ def constraint_likelihood_loss(
 def regulariser_loss(
     expert_log_zeta: Float[Array, "N T"],
     expert_mask: Bool[Array, "N T"],
-    nominal_log_zeta: Float[Array, "M T"],
-    nominal_mask: Bool[Array, "M T"],
+    nominal_log_zeta: Float[Array, "M H"],
+    nominal_mask: Bool[Array, "M H"],
     *,
     form: Literal["step-mean", "trajectory-sum"] = "step-mean",
 ) -> Float[Array, ""]:
@@ -116,7 +120,7 @@ def regulariser_loss(
     step-mean        the mean of ζ(s, a) − 1 over each set's steps, added.
     trajectory-sum   Σ_τ [Π_t ζ(s_t, a_t) − 1] over both sets, as printed.
 
-    Source: S2 (8); ours is the mean per step (SPEC 8).
+    Source: S2 (8); ours is the mean per step.
     Args: as `constraint_likelihood_loss`.
     """
 

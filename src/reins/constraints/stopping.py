@@ -17,7 +17,7 @@ class StopRule:
     """Bounds on how far a constraint may move from the one that was sampled under.
 
     Attributes:
-      form: `exact` uses SPEC 11.1's KLs; `printed` S2 (12) as it stands, whose first
+      form: `exact` uses the exact KLs; `printed` S2 (12) as it stands, whose first
         quantity is often negative and bounds nothing.
       kl_old_new, kl_new_old: bounds in nats; None switches one off.
       min_ess_fraction: stop when the effective sample size falls below this share of
@@ -32,12 +32,18 @@ class StopRule:
     def __post_init__(self) -> None:
         bounds = {"kl_old_new": self.kl_old_new, "kl_new_old": self.kl_new_old}
         for name, bound in bounds.items():
-            if bound is not None and bound <= 0:
+            if bound is not None and not bound > 0:
                 raise ConfigError(
                     f"early stopping was asked for at {name} > {bound} nats; a KL is "
                     "never negative, so it would always stop. Choose a positive bound, "
                     "or None for no bound."
                 )
+        if not 0 <= self.min_ess_fraction < 1:
+            raise ConfigError(
+                "early stopping was asked for below a share of "
+                f"{self.min_ess_fraction} effective trajectories; a share lies in "
+                "[0, 1), and at 1 it would always stop. Choose 0 for no bound."
+            )
 
     def check(self, trajectories: int) -> None:
         """Refuse a bound that can never fire with this many nominal trajectories.
@@ -59,7 +65,7 @@ def stop_quantities(
 ) -> tuple[Bool[Array, ""], dict[str, Float[Array, ""]]]:
     """Whether to stop, and the quantities that said so.
 
-    exact    log E[ω] − E[log ω],   E[ω log ω]/E[ω] − log E[ω]      (SPEC 11.1)
+    exact    log E[ω] − E[log ω],   E[ω log ω]/E[ω] − log E[ω]      (correction 1)
     printed  2 log E[ω],            E[(ω − E[ω]) log ω]/E[ω]          (S2 (12))
 
     Args:

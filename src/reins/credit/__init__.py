@@ -1,4 +1,4 @@
-"""Credit: what each action is held responsible for (SPEC 2)."""
+"""Credit: what each action is held responsible for."""
 
 from reins.credit.advantages import gae_advantages, td_errors
 from reins.credit.baselines import (

@@ -18,7 +18,7 @@ def td_errors(
     A truncated step keeps its bootstrap: `next_values` is the value of the observation
     before the reset.
 
-    Source: S3, actor-critic; SPEC 2.
+    Source: S3, actor-critic.
     """
     continues = 1.0 - terminated.astype(values.dtype)
     return rewards + discount * continues * next_values - values
@@ -39,12 +39,13 @@ def gae_advantages(
     The sum stops at every end of an episode, terminated or truncated; the bootstrap
     inside δ stops at terminations only.
 
-    Source: S3, n-step returns; SPEC 2 (GAE).
+    Source: S3, n-step returns.
     Identities: λ = 0 gives δ_t; λ = 1 gives Σ_k γ^{k−t} r_k (+ bootstrap) − V(s_t).
 
     Args:
       rewards: r_t. values: V(s_t). next_values: V(s_{t+1}), before any reset.
-      terminated, ends: see `Trajectory`; `ends` = terminated or truncated.
+      terminated, ends: see `Trajectory`; `ends` = terminated or truncated. A padded
+        row has an end at its last valid step.
       discount: γ in [0, 1]. gae_lambda: λ in [0, 1].
     """
     deltas = td_errors(rewards, values, next_values, terminated, discount=discount)

@@ -1,7 +1,7 @@
 """Baselines: what is subtracted from a return without changing the mean gradient.
 
 Means over a batch leave the trajectory itself out: the plain mean depends on the action
-that it is subtracted from, and shrinks the estimate by 1 − 1/N (SPEC 2).
+that it is subtracted from, and shrinks the estimate by 1 − 1/N.
 """
 
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 def leave_one_out_mean(values: Float[Array, "N *rest"]) -> Float[Array, "N *rest"]:
     """b_i = mean of the other N − 1 entries; 0 when there is no other.
 
-    Source: S3, averaged-return baseline; leave-one-out form SPEC 2.
+    Source: S3, averaged-return baseline; leave-one-out form of the same.
     """
     n = values.shape[0]
     return (jnp.sum(values, axis=0, keepdims=True) - values) / max(n - 1, 1)
@@ -32,6 +32,6 @@ def time_baseline(
 
     A trajectory that has ended counts as G_t = 0.
 
-    Source: S3, time-dependent baseline with its missing 1/N (SPEC 11.5).
+    Source: S3, time-dependent baseline with its missing 1/N (correction 5).
     """
     return leave_one_out_mean(jnp.where(mask, returns_to_go, 0.0))

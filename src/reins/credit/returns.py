@@ -10,7 +10,7 @@ def total_returns(
 ) -> Float[Array, " N"]:
     """R(τ) = Σ_t γ^t r_t over the valid steps.
 
-    Source: S3, the objective; SPEC 2.
+    Source: S3, the objective.
     """
     discounts = discount ** jnp.arange(rewards.shape[1])
     return jnp.sum(jnp.where(mask, rewards * discounts, 0.0), axis=1)
@@ -21,7 +21,7 @@ def returns_to_go(
 ) -> Float[Array, "N T"]:
     """G_t = r_t + γ G_{t+1} = Σ_{k≥t} γ^{k−t} r_k, zero after the episode's end.
 
-    Source: S3, causality ("reward to go"); SPEC 2.
+    Source: S3, causality ("reward to go").
     Identities: G_0 is the total return; γ = 0 gives r_t.
     """
 

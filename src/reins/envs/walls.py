@@ -24,7 +24,7 @@ def forbid(
 
     The forbidden step pays `reward` instead of its own, costs 1 and terminates.
 
-    Source: S2, M ∪ C; the test environments of 2021 (ICRL-FACTS a).
+    Source: S2, M ∪ C; the test environments of 2021.
 
     Args:
       env: the nominal environment; its state contains what the observation shows.

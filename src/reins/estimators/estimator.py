@@ -53,6 +53,6 @@ ESTIMATORS: dict[str, Estimator] = {
         surrogate_loss, _LOG_PROB, "S4 (58)", "surrogate", "with an exact critic"
     ),
     "clipped_surrogate": Estimator(
-        clipped_surrogate_loss, _LOG_PROB, "S4 (PPO)", "clipped surrogate", "no"
+        clipped_surrogate_loss, _LOG_PROB, "S4 (PPO)", "surrogate", "no"
     ),
 }

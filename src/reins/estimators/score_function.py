@@ -27,11 +27,14 @@ def score_advantage_loss(
 
     Args:
       log_probs: log π(a_t|s_t) in nats, differentiable.
-      advantages: the weight of each step, in units of reward; held constant.
+      advantages: the weight of each step, in units of reward; held constant. For the
+        gradient of a discounted J they already carry γ^t.
       mask: valid steps.
     Returns: the scalar loss, and no info.
     """
+    # Both factors are cleared: 0 times the −inf of an impossible padded action is NaN.
     weights = jax.lax.stop_gradient(jnp.where(mask, advantages, 0.0))
+    log_probs = jnp.where(mask, log_probs, 0.0)
     return -jnp.sum(log_probs * weights) / log_probs.shape[0], {}
 
 
@@ -76,10 +79,10 @@ def score_reward_to_go_loss(
 
 def entropy_bonus_loss(
     entropies: Float[Array, "N T"], mask: Bool[Array, "N T"]
-) -> Float[Array, ""]:
+) -> Loss:
     """−(1/N) Σ_i Σ_t H(π(.|s_t)), states held fixed.
 
     Source: S3 (A3C).   Target: not the gradient of the max-entropy objective, since
-    the states' own dependence on the policy is left out (SPEC 3).
+    the states' own dependence on the policy is left out.
     """
-    return -jnp.sum(jnp.where(mask, entropies, 0.0)) / entropies.shape[0]
+    return -jnp.sum(jnp.where(mask, entropies, 0.0)) / entropies.shape[0], {}

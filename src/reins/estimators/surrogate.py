@@ -18,7 +18,7 @@ def surrogate_loss(
     """−(1/N) Σ_i Σ_t γ^t ρ_t A_t,   ρ_t = π(a_t|s_t) / π_old(a_t|s_t) differentiated.
 
     Source: S4 (58).   Target: the surrogate; its gradient at π = π_old is the policy
-    gradient (SPEC 3).   Needs: log_prob.
+    gradient.   Needs: log_prob.
     Identities: at π = π_old the gradient is that of `score_advantage_loss`.
 
     Args:
@@ -30,6 +30,7 @@ def surrogate_loss(
     Returns: the scalar loss, and no info.
     """
     weights = jax.lax.stop_gradient(jnp.where(mask, advantages, 0.0))
+    log_ratios = jnp.where(mask, log_ratios, 0.0)
     if times is not None:
         weights = weights * discount**times
     return -jnp.sum(jnp.exp(log_ratios) * weights) / log_ratios.shape[0], {}
@@ -44,14 +45,14 @@ def clipped_surrogate_loss(
 ) -> Loss:
     """−(1/N) Σ_i Σ_t min(ρ_t A_t, clip(ρ_t, 1−ε, 1+ε) A_t), PPO's surrogate.
 
-    Source: S4, end (PPO); SPEC 3.   Target: the clipped surrogate.   Needs: log_prob.
+    Source: S4, end (PPO).   Target: the clipped surrogate.   Needs: log_prob.
     Identities: ε = ∞ gives `surrogate_loss`; at π = π_old nothing is clipped.
 
     Args: as `surrogate_loss`; `clip_epsilon` > 0.
     Returns: the loss, and info with `clip_fraction` of the valid steps.
     """
     weights = jax.lax.stop_gradient(jnp.where(mask, advantages, 0.0))
-    ratios = jnp.exp(log_ratios)
+    ratios = jnp.exp(jnp.where(mask, log_ratios, 0.0))
     clipped = jnp.clip(ratios, 1.0 - clip_epsilon, 1.0 + clip_epsilon)
     objective = jnp.minimum(ratios * weights, clipped * weights)
     outside = (jnp.abs(ratios - 1.0) > clip_epsilon) & mask

@@ -4,7 +4,7 @@
 
 with r(τ) = Σ_t r_t, not discounted. Constraints are tables of log ζ(s, a) ≤ 0,
 finite, and everything is differentiable in them. With stochastic dynamics the model
-changes the dynamics too (optimism, SPEC 11.11).
+changes the dynamics too (optimism, correction 11).
 """
 
 from functools import partial

@@ -15,7 +15,7 @@ from reins.tabular.values import Logits, advantages, expected_return, occupancie
 def policy_gradient(mdp: TabularMDP, logits: Logits) -> Float[Array, "S A"]:
     """∇J in the logits of a stationary policy, by differentiating the recursion.
 
-    Source: SPEC 9.   Identities: each state's entries sum to 0.
+    Identities: each state's entries sum to 0.
     Returns: units of reward per nat.
     """
     return jax.grad(expected_return, argnums=1)(mdp, logits)

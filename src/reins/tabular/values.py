@@ -18,7 +18,7 @@ Logits = Float[Array, "S A"]
 def action_values(mdp: TabularMDP, logits: Logits) -> Float[Array, "T S A"]:
     """Q_t(s, a) = Σ_s' P(s'|s, a) (r(s, a, s') + γ V_{t+1}(s')), with V_T = 0.
 
-    Source: S3; SPEC 9.   Identities: 0 in terminal states; Q_{T−1} is the mean reward.
+    Source: S3.   Identities: 0 in terminal states; Q_{T−1} is the mean reward.
     Returns: units of reward.
     """
     policy = jax.nn.softmax(logits)
@@ -37,7 +37,7 @@ def action_values(mdp: TabularMDP, logits: Logits) -> Float[Array, "T S A"]:
 def state_values(mdp: TabularMDP, logits: Logits) -> Float[Array, "T_plus_1 S"]:
     """V_t(s) = Σ_a π(a|s) Q_t(s, a), and V_T = 0.
 
-    Source: S3; SPEC 9.   Returns: units of reward.
+    Source: S3.   Returns: units of reward.
     """
     values = jnp.sum(jax.nn.softmax(logits) * action_values(mdp, logits), axis=-1)
     return jnp.concatenate([values, jnp.zeros_like(values[:1])])
@@ -47,7 +47,7 @@ def state_values(mdp: TabularMDP, logits: Logits) -> Float[Array, "T_plus_1 S"]:
 def advantages(mdp: TabularMDP, logits: Logits) -> Float[Array, "T S A"]:
     """A_t(s, a) = Q_t(s, a) − V_t(s).
 
-    Source: S3; SPEC 9.   Identities: Σ_a π(a|s) A_t(s, a) = 0.
+    Source: S3.   Identities: Σ_a π(a|s) A_t(s, a) = 0.
     Returns: units of reward.
     """
     return action_values(mdp, logits) - state_values(mdp, logits)[:-1, :, None]
@@ -68,7 +68,6 @@ def occupancies(mdp: TabularMDP, logits: Logits) -> Float[Array, "T S"]:
 
     d_{t+1}(s') = Σ_{s,a} d_t(s) π(a|s) P(s'|s, a),   d_t(terminal) = 0.
 
-    Source: SPEC 9.
     Identities: sums over s to the probability that the episode is still running.
     """
     flow = jnp.einsum("sa,sax->sx", jax.nn.softmax(logits), mdp.transitions)
@@ -84,7 +83,7 @@ def occupancies(mdp: TabularMDP, logits: Logits) -> Float[Array, "T S"]:
 def expected_cost(mdp: TabularMDP, logits: Logits) -> Float[Array, ""]:
     """E[Σ_t c_t] = Σ_t Σ_s d_t(s) Σ_a π(a|s) c(s, a), per episode and undiscounted.
 
-    Source: S2 (9), SPEC 5.   Returns: units of cost.
+    Source: S2 (9).   Returns: units of cost.
     """
     per_state = jnp.sum(jax.nn.softmax(logits) * mdp.costs, axis=-1)
     return jnp.sum(occupancies(mdp, logits) * per_state)
