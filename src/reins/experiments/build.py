@@ -1,7 +1,9 @@
 """From a configuration to the agent and environments that it asks for."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
+import numpy as np
 import optax
 from gymnasium import spaces
 
@@ -37,6 +39,7 @@ from reins.experiments.constraint_file import load_constraint
 from reins.experiments.files import load_demonstrations
 from reins.policies import policy_for
 from reins.policies.policy import flat_size
+from reins.types import Pairs
 
 
 class Task(NamedTuple):
@@ -101,12 +104,14 @@ def _learn_task(config: LearnConfig) -> Task:
         settings.anneal,
         staircase=True,
     )
+    expert = demonstrations.pairs()
+    inputs = input_spec(env, settings)
+    if settings.normalise:
+        inputs = normalised_by(inputs, expert)
     parts = (
-        constraint_network(
-            input_spec(env, settings), hidden=settings.constraint_hidden
-        ),
+        constraint_network(inputs, hidden=settings.constraint_hidden),
         optax.adam(schedule, eps=1e-5),
-        demonstrations.pairs(),
+        expert,
     )
     told = {"horizon": horizon, "backward": backward}
     if config.method == "gail-constraint":
@@ -148,6 +153,22 @@ def input_spec(env: Env, settings: ConstraintConfig) -> InputSpec:
         observation_dims=tuple(range(observations)) if seen is None else seen,
         action_dims=tuple(range(actions)) if done is None else done,
         clip=settings.clip,
+    )
+
+
+def normalised_by(inputs: InputSpec, expert: Pairs) -> InputSpec:
+    """The same inputs, normalised by mean and standard deviation of demonstrations.
+
+    The statistics are fixed from then on, and saved with the constraint. A dimension
+    that never changes keeps its scale.
+    """
+    seen = np.asarray(expert.observations)[np.asarray(expert.mask)]
+    seen = np.clip(seen, -inputs.clip, inputs.clip)[:, inputs.observation_dims]
+    deviation = seen.std(axis=0)
+    return dataclasses.replace(
+        inputs,
+        offset=tuple(seen.mean(axis=0).tolist()),
+        scale=tuple(np.where(deviation > 1e-6, deviation, 1.0).tolist()),
     )
 
 

@@ -114,6 +114,8 @@ class ConstraintConfig:
     """The step size is multiplied by this after every backward phase."""
     clip: float = 20.0
     """Observations are clipped to plus or minus this, in their own units."""
+    normalise: bool = False
+    """Shift and scale observations by the demonstrations' mean and deviation."""
     forward: Literal["cost", "log-reward"] = "cost"
     """What the agent gets: cost 1 - zeta, or reward r + temperature * log zeta."""
     temperature: float = 1.0

@@ -15,10 +15,9 @@ from rich.progress import (
     ProgressColumn,
     Task,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from reins.experiments import loops
@@ -45,16 +44,14 @@ class Terminal:
         if self.console.quiet or not self.console.is_terminal:
             yield ProgressLines(self, total)
             return
+        whole = Column(no_wrap=True, min_width=4)
         columns = [
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            _Rate(),
-            TextColumn("elapsed"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[latest]}"),
+            BarColumn(bar_width=12),
+            TextColumn("{task.percentage:>3.0f} %", table_column=whole),
+            _Rate(table_column=whole),
+            TimeRemainingColumn(compact=True, table_column=whole),
+            TextColumn("left", table_column=whole),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
         ]
         with Progress(*columns, console=self.console) as bars:
             yield ProgressBar(bars, total)
@@ -65,12 +62,12 @@ class ProgressBar:
 
     def __init__(self, bars: Progress, total: int):
         self.bars = bars
-        self.task = bars.add_task("training", total=total, latest="compiling")
+        self.task = bars.add_task("compiling", total=total)
 
     def __call__(self, progress: loops.Progress) -> None:
         self.bars.advance(self.task, progress.steps)
         if progress.row is not None:
-            self.bars.update(self.task, latest=_latest(progress))
+            self.bars.update(self.task, description=_latest(progress))
 
 
 class ProgressLines(ProgressBar):
@@ -102,8 +99,8 @@ class _Rate(ProgressColumn):
 def _latest(progress: loops.Progress) -> str:
     row, group = progress.row or {}, progress.group
     return (
-        f"{group.name} seed {group.seeds[0]}: return {row['return'][0]:.1f}, "
-        f"violations {row['violation_rate'][0]:.3f}"
+        f"{group.name} {group.seeds[0]}: return {row['return'][0]:.1f}, "
+        f"viol. {row['violation_rate'][0]:.3f}"
     )
 
 
