@@ -217,12 +217,12 @@ def _make(
     found = evaluate.demonstrate(
         command.agent, episodes=command.episodes, seed=command.seed, key=command.key
     )
-    save_demonstrations(command.file, found)
+    file = save_demonstrations(command.file, found)
     summary = {
         "schema": SUMMARY_SCHEMA,
         "command": "demonstrations make",
         "env": found.env_id,
-        "file": str(command.file.with_suffix(".npz")),
+        "file": str(file),
         "made_by": found.made_by,
         "episodes": len(found.actions),
         "return": found.returns.tolist(),

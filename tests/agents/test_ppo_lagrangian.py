@@ -17,8 +17,8 @@ from tests.toys import delayed_bandit, quick_jit, scripted_batch
 KEY = jax.random.key(0)
 N, T = 16, 8
 LEARNING_RATE, BUDGET = 0.1, 0.5
-TEMPTING = delayed_bandit(costs=(0.0, 1.0))
-"""Action 1 pays 1 and costs 1."""
+TEMPTING = delayed_bandit(costs=(0.0, 2.0))
+"""Action 1 pays 1 and costs 2."""
 
 
 def bandit_agent(budget: float):
@@ -110,19 +110,22 @@ def test_padding_is_in_no_episode():
 
 
 def learn(update, collect, hold):
-    """The probability of the costly action after 25 updates, and the multiplier."""
+    """The probability of the costly action after 25 updates, and the critics' V."""
     state = hold(AGENT.init(KEY))
     for key in jax.random.split(KEY, 25):
         state, info = update(state, collect(state, key), key)
         state = hold(state)
         assert all(np.isfinite(value) for value in info.values())
     start = jnp.array([1.0, 0.0])
-    return float(jnp.exp(state.policy(start).log_probs[1])), state.dual.multiplier
+    costly = float(jnp.exp(state.policy(start).log_probs[1]))
+    return costly, [float(critic(start)) for critic in state.critics]
 
 
 def test_without_a_multiplier_it_takes_what_pays(update, collect):
-    costly, _ = learn(update, collect, lambda state: with_multiplier(state, 0.0))
+    costly, values = learn(update, collect, lambda state: with_multiplier(state, 0.0))
     assert costly > 0.95
+    # Each critic knows its own stream.
+    np.testing.assert_allclose(values, [1.0, 2.0], atol=0.1)
 
 
 def test_under_a_huge_multiplier_it_avoids_what_costs(update, collect):
@@ -131,9 +134,9 @@ def test_under_a_huge_multiplier_it_avoids_what_costs(update, collect):
 
 
 def test_a_multiplier_is_the_price_of_a_cost_in_units_of_reward(update, collect):
-    """The costly action pays 1: worth it below λ = 1, not above."""
-    below, _ = learn(update, collect, lambda state: with_multiplier(state, 0.8))
-    above, _ = learn(update, collect, lambda state: with_multiplier(state, 1.25))
+    """What pays 1 and costs 2 is worth it below λ = 1/2, and not above."""
+    below, _ = learn(update, collect, lambda state: with_multiplier(state, 0.4))
+    above, _ = learn(update, collect, lambda state: with_multiplier(state, 0.65))
     assert below > 0.9
     assert above < 0.1
 

@@ -323,7 +323,7 @@ def gail_constraint(
         optimizer,
         expert,
         horizon=horizon,
-        backward=dataclasses.replace(backward, forward_updates=1),
+        backward=dataclasses.replace(backward, forward_updates=1, nominal="once"),
         objective="cross-entropy",
         forward="log-reward",
         temperature=temperature,

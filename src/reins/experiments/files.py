@@ -55,11 +55,11 @@ def read_json(path: Path, what: str) -> Any:
         raise DataError(f"{what}: {path} cannot be read as JSON ({error}).") from None
 
 
-def save_demonstrations(path: Path, demonstrations: Demonstrations) -> None:
+def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> Path:
     """Write demonstrations as `.npz`, and a `.json` of the same name beside it.
 
     The episodes lie one after another; `observation_counts` and `action_counts` say
-    where each ends.
+    where each ends. Returns the `.npz`.
     """
     arrays = {
         "observations": np.concatenate(demonstrations.observations),
@@ -68,7 +68,9 @@ def save_demonstrations(path: Path, demonstrations: Demonstrations) -> None:
         "observation_counts": np.asarray([len(x) for x in demonstrations.observations]),
         "action_counts": np.asarray([len(x) for x in demonstrations.actions]),
     }
-    path = path.with_suffix(".npz")
+    path = Path(path)
+    if path.suffix != ".npz":
+        path = path.with_name(f"{path.name}.npz")
     write_whole(path, lambda stream: np.savez_compressed(stream, **arrays))  # pyright: ignore[reportArgumentType]
     record = {
         "schema": DEMONSTRATIONS_SCHEMA,
@@ -78,6 +80,7 @@ def save_demonstrations(path: Path, demonstrations: Demonstrations) -> None:
         "returns": demonstrations.returns.tolist(),
     }
     write_json(path.with_suffix(".json"), record)
+    return path
 
 
 def load_demonstrations(path: str | Path) -> Demonstrations:
