@@ -163,13 +163,16 @@ def variants(name: str) -> list[Variant]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--updates", type=int, default=60, help="updates in a turn")
+    parser.add_argument(
+        "--only", choices=list(CONFIGS), nargs="*", default=list(CONFIGS)
+    )
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--updates", type=int, default=30, help="updates in a turn")
     arguments = parser.parse_args()
     console = Console(highlight=False)
     found = ", ".join(f"{k} {v}" for k, v in versions().items())
     console.print(f"{os.cpu_count()} cores; {found}")
-    for name in CONFIGS:
+    for name in arguments.only:
         contestants = variants(name)
         for variant in contestants:
             variant.run(2)

@@ -16,12 +16,17 @@ from reins.experiments.loops import Group, Program, Progress, run_group
 
 
 def use_all_cores() -> None:
-    """Make each core a device. Has no effect once JAX has been used in this process."""
+    """Make each core a device. Has no effect once JAX has been used in this process.
+
+    Each thread then computes what it asks for itself: with work queued up for two
+    devices, JAX 0.10.2 can come to a standstill (docs/decisions/0003-seeds-on-cores.md).
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     try:
         jax.config.update("jax_num_cpu_devices", cores)
     except RuntimeError:
         return
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def group_seeds(seeds: Sequence[int]) -> list[tuple[int, ...]]:
