@@ -19,7 +19,7 @@ def use_all_cores() -> None:
     """Make each core a device. Has no effect once JAX has been used in this process.
 
     Each thread then computes what it asks for itself: with work queued up for two
-    devices, JAX 0.10.2 can come to a standstill (docs/decisions/0003-seeds-on-cores.md).
+    devices, JAX 0.10.2 can stall (docs/decisions/0003-seeds-on-cores.md).
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     try:
