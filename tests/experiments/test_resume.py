@@ -89,13 +89,14 @@ def test_killed_at_random_moments_a_run_equals_the_uninterrupted_one(
     assert_same(folder, reference)
 
 
-def test_interrupt_stops_with_a_checkpoint_and_resumes(tmp_path, reference):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_stops_with_a_checkpoint_and_resumes(tmp_path, reference, how):
     folder = tmp_path / "interrupted"
     process = start([*COMMAND, "--out", str(folder)])
     wait_for(lambda: newest_checkpoint(folder) > 0, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors.decode()
     assert b"reins resume" in errors
     finish(start(["resume", str(folder)]))
     assert_same(folder, reference)

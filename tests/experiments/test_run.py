@@ -154,3 +154,25 @@ def test_violations_of_demonstrations_are_counted():
         demonstrations.observations, wrong, demonstrations.rewards, LAP
     )
     assert violation_rate(broken, lap_rule()) == pytest.approx(50 / 4000)
+
+
+def test_the_demo_is_four_runs_and_is_told_again_when_finished(tmp_path, capsys):
+    from reins.cli import main
+
+    small = ["--seeds", "1", "--steps", "4000", "--environments", "2"]
+    small += ["--evaluation-episodes", "2"]
+    assert main(["demo", *small, "--out", str(tmp_path / "demo"), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    names = {"icrl", "classifier", "gail-constraint", "nominal"}
+    assert summary["methods"].keys() == names
+    for method in summary["methods"].values():
+        assert set(PROMISED) <= method.keys()
+        assert method["return_env"] == "reins/LapGridWorldConstrained-v0"
+        assert method["violation_env"] == LAP
+    for file in summary["methods"]["icrl"]["constraint"]["files"]:
+        assert reins.load_constraint(tmp_path / "demo" / file).inputs.size == 3
+    for name in ("curves.png", "constraint.png", "summary.json"):
+        assert (tmp_path / "demo" / name).stat().st_size > 0
+    assert main(["resume", str(tmp_path / "demo"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == summary
+    assert reins.load(tmp_path / "demo" / "nominal").predict(np.zeros(1))[1] is None

@@ -185,6 +185,10 @@ def _demo(folder: Path, settings: RunConfig, terminal: Terminal) -> Summary:
         name: whole["methods"][name] if "methods" in whole else _without_head(whole)
         for name, whole in finished.items()
     }
+    for name, method in methods.items():
+        if "constraint" in method:
+            found = [f"{name}/{file}" for file in method["constraint"]["files"]]
+            method["constraint"]["files"] = found
     summary = {
         "schema": SUMMARY_SCHEMA,
         "command": "demo",

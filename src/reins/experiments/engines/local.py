@@ -6,8 +6,10 @@ all seeds of a run are one group.
 """
 
 import os
+import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -42,8 +44,10 @@ def run_groups(
 ) -> dict[Group, Exception]:
     """Train all groups; returns the ones that failed, with their errors.
 
-    A failure ends its own group only. Ctrl-C stops every group at its next update, with
-    a checkpoint.
+    A failure ends its own group only. Ctrl-C and SIGTERM stop every group at its next
+    update, with a checkpoint.
+
+    Raises: KeyboardInterrupt when stopped so.
     """
     waiting = list(groups)
     started: set[Program] = set()
@@ -73,16 +77,31 @@ def run_groups(
                 failures[group] = error
 
     devices = jax.local_devices()[: len(groups)]
-    threads = [threading.Thread(target=work, args=(d,), daemon=True) for d in devices]
-    for thread in threads:
-        thread.start()
-    try:
+    threads = [threading.Thread(target=work, args=(d,)) for d in devices]
+    with stopping_by_signal(stop):
+        for thread in threads:
+            thread.start()
         for thread in threads:
             while thread.is_alive():
                 thread.join(timeout=0.2)
-    except KeyboardInterrupt:
-        stop.set()
-        for thread in threads:
-            thread.join()
-        raise
+    if stop.is_set():
+        raise KeyboardInterrupt
     return failures
+
+
+@contextmanager
+def stopping_by_signal(stop: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM set an event instead of interrupting wherever they hit.
+
+    Python tells signals to its main thread only; elsewhere this changes nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
