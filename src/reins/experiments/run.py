@@ -170,7 +170,7 @@ def demo_configs(settings: RunConfig) -> dict[str, TrainConfig | LearnConfig]:
 
 def _demo(folder: Path, settings: RunConfig, terminal: Terminal) -> Summary:
     terminal.say(
-        f"Learning the rule of {DEMO_ENV} from the demonstrations shipped with reins:\n"
+        f"Learning the rule of {DEMO_ENV} from shipped demonstrations:\n"
         f"ICRL, two baselines and an unconstrained agent, {settings.seeds} seeds each."
     )
     runs = {}
