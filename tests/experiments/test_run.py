@@ -11,7 +11,7 @@ import pytest
 
 import reins
 from reins.errors import ConfigError, DataError
-from reins.experiments.summary import violation_rate
+from reins.experiments.summary import occupancy, violation_rate
 from tests.experiments.conftest import LAP, SMALL
 
 PROMISED = [
@@ -154,6 +154,23 @@ def test_violations_of_demonstrations_are_counted():
         demonstrations.observations, wrong, demonstrations.rewards, LAP
     )
     assert violation_rate(broken, lap_rule()) == pytest.approx(50 / 4000)
+
+
+def test_occupancy_is_counted_pair_by_pair():
+    from reins.envs.gridworld import lap_rule
+
+    rule = lap_rule()
+    seen = rule.observations[[3, 3, 45, 79]] + 1e-3
+    found = occupancy(rule, seen, rule.actions[[3, 3, 45, 79]])
+    expected = np.zeros(80)
+    expected[[3, 45, 79]] = [0.5, 0.25, 0.25]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_barely_trained_agent_is_far_from_the_expert(learned):
+    # It still turns back on half of its steps, and the expert never does.
+    for distance in learned.summary["methods"]["icrl"]["occupancy_distance"]:
+        assert 0.3 < distance < 1.0
 
 
 def test_the_demo_is_four_runs_and_is_told_again_when_finished(tmp_path, capsys):

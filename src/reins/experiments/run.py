@@ -40,6 +40,7 @@ from reins.experiments.summary import (
     Run,
     Summary,
     learned_constraints,
+    occupancy_distances,
     rule_costs,
     summarise,
     summarise_expert,
@@ -138,6 +139,7 @@ def finish(run: Run, terminal: Terminal) -> Summary:
     expert = None
     if isinstance(run.config, LearnConfig):
         expert = summarise_expert(run.config)
+        summary["occupancy_distance"] = occupancy_distances(run)
         summary["constraint"] = write_constraints(run)
         _draw_rules(run.folder / "constraint.png", {name: run})
     plot.draw_curves(run.folder / "curves.png", {name: curves}, expert=expert)

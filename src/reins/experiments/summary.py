@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from reins.constraints import Constraint
-from reins.data import Demonstrations
+from reins.data import Demonstrations, Episodes, run_episodes
+from reins.divergences import total_variation
 from reins.envs import Rule, env_entry
 from reins.experiments.build import Task
 from reins.experiments.checkpoint import load_checkpoint
@@ -16,6 +19,8 @@ from reins.experiments.constraint_file import save_constraint
 from reins.experiments.files import load_demonstrations
 from reins.experiments.loops import Group, SeedState
 from reins.experiments.record import read_curves, versions, wall_seconds, with_interval
+from reins.policies import Policy
+from reins.types import Key
 
 Summary = dict[str, Any]
 
@@ -134,12 +139,61 @@ def summarise_expert(config: LearnConfig) -> Summary:
 
 
 def violation_rate(demonstrations: Demonstrations, rule: Rule) -> float:
-    """Share of demonstrated steps that a rule forbids.
+    """Share of demonstrated steps that a rule forbids."""
+    return float(np.sum(demonstrated_occupancy(demonstrations, rule)[rule.forbidden]))
+
+
+def occupancy_distances(run: Run) -> list[float] | None:
+    """How far each seed's behaviour is from the demonstrator's, in [0, 1].
+
+    Half the L1 distance between the shares of steps that each spends on every pair of
+    state and action, the agent's from episodes of its stochastic policy in the nominal
+    twin. 0 is S2's "behaviourally equivalent". None where pairs are not listed.
+
+    Source: S2, problem statement.
+    """
+    entry = env_entry(run.config.env)
+    if entry.rule is None or not isinstance(run.config, LearnConfig):
+        return None
+    rule, episodes = entry.rule(), run.config.run.evaluation_episodes
+    demonstrations = load_demonstrations(run.config.demonstrations)
+    expert = demonstrated_occupancy(demonstrations, rule)
+
+    @jax.jit
+    def behave(policy: Policy, key: Key) -> Episodes:
+        def act(observations: Array, key: Key) -> Array:
+            return policy(observations).sample(key)
+
+        return run_episodes(run.task.violation_env, act, key, episodes)
+
+    distances = []
+    for seed, state in final_states(run).items():
+        found = behave(state.agent.policy, jax.random.key(seed)).trajectory
+        mask = np.asarray(found.mask)
+        seen, done = np.asarray(found.observations), np.asarray(found.actions)
+        distances.append(
+            float(
+                total_variation(
+                    jnp.asarray(occupancy(rule, seen[mask], done[mask])),
+                    jnp.asarray(expert),
+                )
+            )
+        )
+    return distances
+
+
+def demonstrated_occupancy(demonstrations: Demonstrations, rule: Rule) -> np.ndarray:
+    """The shares of steps that demonstrations spend on each pair."""
+    seen = np.concatenate([o[:-1] for o in demonstrations.observations])
+    return occupancy(rule, seen, np.concatenate(demonstrations.actions))
+
+
+def occupancy(rule: Rule, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    """The share of steps on each pair of a rule's table; adds up to 1.
 
     Each step is looked up as the nearest pair of the table with the same action.
     """
-    seen = np.concatenate([o[:-1] for o in demonstrations.observations])
-    done = np.concatenate(demonstrations.actions)
-    distance = np.abs(seen[:, None] - rule.observations[None]).sum(axis=2)
-    distance[done[:, None] != rule.actions[None]] = np.inf
-    return float(np.mean(rule.forbidden[distance.argmin(axis=1)]))
+    distance = np.abs(observations[:, None] - rule.observations[None]).sum(axis=2)
+    distance[actions[:, None] != rule.actions[None]] = np.inf
+    counts = np.bincount(distance.argmin(axis=1), minlength=len(rule.forbidden))
+    return counts / len(actions)
