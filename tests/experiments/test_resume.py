@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from reins.experiments.checkpoint import load_record
+
 COMMAND = [
     *("learn-constraint", "--env", "reins/LapGridWorld-v0"),
     *("--demonstrations", "lapgridworld", "--seeds", "2", "--steps", "80000"),
@@ -75,12 +77,10 @@ def test_killed_at_random_moments_a_run_equals_the_uninterrupted_one(
     folder = tmp_path / "killed"
     process = start([*COMMAND, "--out", str(folder)])
     wait_for(lambda: (folder / "config.json").exists(), process)
-    for kill in range(KILLS):
-        # A moment after the next checkpoint, so that each life gets further.
-        before = newest_checkpoint(folder)
-        wait_for(lambda b=before: newest_checkpoint(folder) > b, process)
-        time.sleep(moments.uniform(0.0, 0.5))
-        assert process.poll() is None, f"the run ended before kill {kill}: lengthen it"
+    for target in sorted(moments.sample(range(5, 160), KILLS)):
+        # Somewhere after the first checkpoint past this update, of 200.
+        wait_for(lambda past=target: saved_updates(folder) >= past, process)
+        time.sleep(moments.uniform(0.0, 0.1))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert not (folder / "summary.json").exists()
@@ -93,7 +93,7 @@ def test_killed_at_random_moments_a_run_equals_the_uninterrupted_one(
 def test_interrupt_stops_with_a_checkpoint_and_resumes(tmp_path, reference, how):
     folder = tmp_path / "interrupted"
     process = start([*COMMAND, "--out", str(folder)])
-    wait_for(lambda: newest_checkpoint(folder) > 0, process)
+    wait_for(lambda: saved_updates(folder) > 0, process)
     process.send_signal(how)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors.decode()
@@ -102,9 +102,10 @@ def test_interrupt_stops_with_a_checkpoint_and_resumes(tmp_path, reference, how)
     assert_same(folder, reference)
 
 
-def newest_checkpoint(folder: Path) -> float:
+def saved_updates(folder: Path) -> int:
+    """The furthest that any seed's checkpoint has come."""
     files = (folder / "checkpoints").glob("seed-*.safetensors")
-    return max((file.stat().st_mtime for file in files), default=0.0)
+    return max((load_record(file)["updates"] for file in files), default=0)
 
 
 def wait_for(happened, process: subprocess.Popen, seconds: float = 120.0) -> None:
