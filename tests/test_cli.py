@@ -51,6 +51,7 @@ def test_list_prints_a_line_for_each(capsys):
         (["resume", "nowhere"], ["no config.json"]),
         (["evaluate", "nowhere"], ["no config.json"]),
         (["plot", "nowhere"], ["no config.json"]),
+        (["plot"], ["of no run", "reins plot runs/a"]),
     ],
 )
 def test_what_cannot_be_is_refused_at_the_door(arguments, texts, capsys, tmp_path):

@@ -179,7 +179,7 @@ def _carry_out(command: Any, out: Path | None, terminal: Terminal) -> dict[str, 
                 terminal=terminal,
             )
         case Plot(folders=folders):
-            return evaluate.plot_runs(folders, out or folders[0] / "plots", terminal)
+            return evaluate.plot_runs(folders, out, terminal)
         case DemonstrationsCommand():
             return _make(command, out, terminal)
     raise TypeError(f"no command {command!r}")

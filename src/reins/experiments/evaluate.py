@@ -62,11 +62,19 @@ def evaluate(
     return summary
 
 
-def plot_runs(folders: Sequence[Path], out: Path, terminal: Terminal) -> Summary:
+def plot_runs(folders: Sequence[Path], out: Path | None, terminal: Terminal) -> Summary:
     """Draw the curves of several runs (or of the runs in a demo) over one another.
 
-    Raises: DataError when a folder holds no run.
+    Without `out` the picture goes to `plots/` in the first run's folder.
+
+    Raises: ConfigError without a folder, DataError when one holds no run.
     """
+    if not folders:
+        raise ConfigError(
+            "a plot was asked for of no run. Name the folders of one or more, as in "
+            "`reins plot runs/a runs/b`."
+        )
+    out = folders[0] / "plots" if out is None else out
     runs = {str(path): read_curves(path) for path in _single_runs(folders)}
     picture = out / "curves.png"
     plot.draw_curves(picture, {name: curves for name, (_, curves) in runs.items()})
