@@ -52,6 +52,13 @@ def test_list_prints_a_line_for_each(capsys):
         (["evaluate", "nowhere"], ["no config.json"]),
         (["plot", "nowhere"], ["no config.json"]),
         (["plot"], ["of no run", "reins plot runs/a"]),
+        (["train", "ppo", "--env", LAP, "--hidden", "0"], ["units of `hidden`"]),
+        ([*LEARN, "lapgridworld", "--constraint-hidden", "4", "0"], ["found 0"]),
+        ([*LEARN, "lapgridworld", "--observation-dims", "7"], ["there are 0..0"]),
+        (
+            ["demonstrations", "make", "x.npz", "--agent", ".", "--episodes", "0"],
+            ["at least 1 episode"],
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_at_the_door(arguments, texts, capsys, tmp_path):
@@ -61,6 +68,26 @@ def test_what_cannot_be_is_refused_at_the_door(arguments, texts, capsys, tmp_pat
     for text in texts:
         assert text in error
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    out = str(tmp_path / "file" / "run")
+    error = complaint(["train", "ppo", "--env", LAP, "--out", out], capsys)
+    assert "cannot be written" in error
+
+
+def test_what_is_no_archive_is_refused(capsys, tmp_path):
+    good = reins.load_demonstrations("lapgridworld")
+    file = reins.save_demonstrations(tmp_path / "bad.npz", good)
+    whole = file.read_bytes()
+    spoilt = whole[:300] + b"spoilt" + whole[306:]
+    np.save(tmp_path / "lone.npy", np.zeros(3))
+    lone = (tmp_path / "lone.npy").read_bytes()
+    for content in (b"", b"# text", b"\x80\x04.", whole[:700], spoilt, lone):
+        file.write_bytes(content)
+        error = complaint([*LEARN, str(file)], capsys)
+        assert "not a NumPy archive of plain arrays" in error
 
 
 def test_demonstrations_of_another_environment_are_refused(capsys, tmp_path):

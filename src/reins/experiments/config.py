@@ -65,6 +65,7 @@ class PPOConfig:
             _unit("discount", self.discount),
             _unit("gae_lambda", self.gae_lambda),
             _positive("kl_stop", 1.0 if self.kl_stop is None else self.kl_stop),
+            _positive("units of `hidden`", min(self.hidden, default=1)),
         ]
         _refuse("PPO's settings", faults)
 
@@ -144,6 +145,7 @@ class ConstraintConfig:
     def __post_init__(self) -> None:
         faults = [
             _positive("constraint_learning_rate", self.constraint_learning_rate),
+            _positive("`constraint_hidden`", min(self.constraint_hidden, default=1)),
             _positive("anneal", self.anneal),
             _positive("clip", self.clip),
             _positive("temperature", self.temperature),

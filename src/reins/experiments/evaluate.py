@@ -137,8 +137,12 @@ def demonstrate(
 
     They say by which commands they were made.
 
+    Raises: ConfigError for fewer than one episode or an unknown seed.
+
     Raises: DataError when the folder holds no run.
     """
+    if episodes < 1:
+        raise ConfigError(f"demonstrations need at least 1 episode; found {episodes}.")
     stored = read_run(folder)
     policy = pick(stored, seed, folder).policy
     env = stored.task.env

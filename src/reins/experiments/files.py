@@ -4,9 +4,11 @@ import importlib.resources
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -138,18 +140,17 @@ def _read_arrays(file: Path) -> dict[str, np.ndarray]:
         "action_counts",
     ]
     try:
-        with np.load(file) as stored:
+        with file.open("rb") as stream, np.load(stream) as stored:
             missing = [name for name in names if name not in stored]
             if missing:
                 faults = [f"array `{name}` is missing" for name in missing]
                 raise DataError(sentence_of_faults(f"demonstrations {file}", faults))
             return {name: stored[name] for name in names}
-    except (OSError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
+    except (OSError, ValueError, TypeError, EOFError, BadZipFile, zlib.error):
+        # TypeError: a lone .npy, which is an array and no archive.
         raise DataError(
-            f"demonstrations {file} cannot be read as .npz ({error}). "
-            "Write them with reins.save_demonstrations."
+            f"demonstrations {file} are not a NumPy archive of plain arrays, or it is "
+            "damaged. Write them with reins.save_demonstrations."
         ) from None
 
 

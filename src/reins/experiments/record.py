@@ -69,7 +69,13 @@ def create_folder(folder: Path, command: str, config: dict[str, Any]) -> None:
         "config": config,
         "versions": versions(),
     }
-    write_json(folder / CONFIG_FILE, record)
+    try:
+        write_json(folder / CONFIG_FILE, record)
+    except OSError as error:
+        raise ConfigError(
+            f"a run was to go to {folder}, which cannot be written ({error}). Choose "
+            "another --out."
+        ) from None
 
 
 def read_folder(folder: Path) -> dict[str, Any]:
