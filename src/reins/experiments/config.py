@@ -2,9 +2,7 @@
 
 import dataclasses
 import shlex
-import types
 import typing
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -346,11 +344,7 @@ def config_of(record: dict[str, Any]) -> TrainConfig | LearnConfig:
 def _restore(hint: Any, value: Any) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return from_record(hint, value)
-    if isinstance(value, list):
-        return tuple(value)
-    if hint is Path or (isinstance(hint, types.UnionType) and Path in hint.__args__):
-        return None if value is None else Path(value)
-    return value
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _check_minibatches(run: RunConfig, ppo: PPOConfig) -> None:
