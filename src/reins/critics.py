@@ -5,31 +5,37 @@ from collections.abc import Callable, Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Shaped
 
-from reins.networks import MLP
+from reins.networks import MLP, ConvolutionalNetwork, network
 from reins.types import Key
 
 
 class ValueCritic(eqx.Module):
     """V(s), one number per observation."""
 
-    network: MLP
+    network: MLP | ConvolutionalNetwork
 
-    def __call__(
-        self, observations: Float[Array, "*batch D"]
-    ) -> Float[Array, "*batch"]:
+    def __call__(self, observations: Shaped[Array, "..."]) -> Float[Array, "..."]:
         return self.network(observations)[..., 0]
 
 
 def value_critic(
-    observation_size: int, *, hidden: Sequence[int] = (64, 64), activation: str = "tanh"
+    observations: int | tuple[int, ...],
+    *,
+    hidden: Sequence[int] = (64, 64),
+    activation: str = "tanh",
 ) -> Callable[[Key], ValueCritic]:
-    """How to make a V critic from a key."""
+    """How to make a V critic from a key.
+
+    Args:
+      observations: their length, or (height, width, channels) of pictures.
+    """
 
     def init(key: Key) -> ValueCritic:
-        sizes = (observation_size, *hidden, 1)
-        return ValueCritic(MLP(key, sizes, activation=activation))
+        return ValueCritic(
+            network(key, observations, (*hidden, 1), activation=activation)
+        )
 
     return init
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from reins.types import Key
 
@@ -51,3 +51,75 @@ class MLP(eqx.Module):
         for weight, bias in hidden:
             x = activation(x @ weight + bias)
         return x @ last[0] + last[1]
+
+
+class ConvolutionalNetwork(eqx.Module):
+    """A small network for pictures: halving convolutions, then a multilayer perceptron.
+
+    Each convolution looks at 3 x 3 pixels and keeps every second one in both
+    directions, until at most 4 x 4 are left, so pictures of any size will do. Bytes
+    are divided by 255.
+    """
+
+    kernels: list[Float[Array, "3 3 _ _"]]
+    biases: list[Float[Array, "..."]]
+    head: MLP
+
+    def __init__(
+        self,
+        key: Key,
+        shape: tuple[int, int, int],
+        sizes: Sequence[int],
+        *,
+        final_gain: float = 1.0,
+    ):
+        height, width, channels = shape
+        widths = [channels]
+        while max(height, width) > 4:
+            height, width = -(-height // 2), -(-width // 2)
+            widths.append(min(16 * len(widths), 64))
+        head_key, *keys = jax.random.split(key, len(widths))
+        make = jax.nn.initializers.orthogonal(2.0**0.5)
+        self.kernels = [
+            make(k, (3, 3, n_in, n_out))
+            for k, n_in, n_out in zip(keys, widths[:-1], widths[1:], strict=True)
+        ]
+        self.biases = [jnp.zeros(n) for n in widths[1:]]
+        flat = height * width * widths[-1]
+        self.head = MLP(head_key, (flat, *sizes), final_gain=final_gain)
+
+    def __call__(
+        self, pictures: Shaped[Array, "*batch H W C"]
+    ) -> Float[Array, "*batch n_out"]:
+        batch = pictures.shape[:-3]
+        x = pictures.reshape(-1, *pictures.shape[-3:]).astype(jnp.float32) / 255.0
+        for kernel, bias in zip(self.kernels, self.biases, strict=True):
+            x = jax.lax.conv_general_dilated(
+                x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+            x = jax.nn.relu(x + bias)
+        return self.head(x.reshape(*batch, -1))
+
+
+def network(
+    key: Key,
+    inputs: int | tuple[int, ...],
+    sizes: Sequence[int],
+    *,
+    activation: str = "tanh",
+    final_gain: float = 1.0,
+) -> MLP | ConvolutionalNetwork:
+    """The usual network for vectors of so many numbers, or for pictures of a shape.
+
+    Args:
+      inputs: length of the vectors, or (height, width, channels) of the pictures.
+      sizes: units of the layers after the input (after the convolutions), the last
+        being the outputs.
+    """
+    if isinstance(inputs, int):
+        whole = (inputs, *sizes)
+        return MLP(key, whole, activation=activation, final_gain=final_gain)
+    height, width, channels = inputs
+    return ConvolutionalNetwork(
+        key, (height, width, channels), sizes, final_gain=final_gain
+    )

@@ -10,7 +10,15 @@ import numpy as np
 import optax
 import pytest
 
-from reins.agents import binary_classifier, gail_constraint, icrl, ppo, ppo_lagrangian
+from reins.agents import (
+    Agent,
+    binary_classifier,
+    gail_constraint,
+    icrl,
+    normalised,
+    ppo,
+    ppo_lagrangian,
+)
 from reins.agents.icrl import BackwardStep
 from reins.constraints import InputSpec, constraint_network
 from reins.critics import value_critic
@@ -41,6 +49,10 @@ def lagrangian(env: Env):
     return forward_agent(build, env)
 
 
+def in_own_units(agent: Agent) -> Agent:
+    return normalised(agent, 2, environments=4, discount=0.9)
+
+
 def some_expert() -> Pairs:
     _, batch = scripted_batch()
     mask = jnp.arange(HORIZON) < jnp.array([[5], [3], [4], [1]])
@@ -63,7 +75,12 @@ DISCRETE, CONTINUOUS = scripted_env(horizon=HORIZON), point_env()
 AGENTS: dict[str, Callable] = {
     "ppo": lambda env: forward_agent(ppo, env),
     "ppo-lagrangian": lagrangian,
+    "ppo-normalised": lambda env: in_own_units(forward_agent(ppo, env)),
+    "ppo-lagrangian-normalised": lambda env: in_own_units(lagrangian(env)),
     "icrl": lambda env: constraint_agent(icrl, lagrangian(env)),
+    "icrl-normalised": lambda env: constraint_agent(
+        icrl, in_own_units(lagrangian(env))
+    ),
     "icrl-log-reward": lambda env: constraint_agent(
         icrl, forward_agent(ppo, env), forward="log-reward"
     ),
@@ -89,7 +106,10 @@ class Case(NamedTuple):
 
 
 CASES = [(name, DISCRETE) for name in AGENTS]
-CASES += [(name, CONTINUOUS) for name in ("ppo", "ppo-lagrangian")]
+CASES += [
+    (name, CONTINUOUS)
+    for name in ("ppo", "ppo-normalised", "ppo-lagrangian", "ppo-lagrangian-normalised")
+]
 
 
 @pytest.fixture(

@@ -21,6 +21,7 @@ from reins.estimators import ESTIMATORS
 from reins.policies import (
     Categorical,
     Gaussian,
+    NormalisedPolicy,
     Policy,
     categorical_policy,
     gaussian_policy,
@@ -42,12 +43,35 @@ class Kind(NamedTuple):
     discrete: bool
 
 
+def normalised(init: Callable) -> Callable:
+    """Behind statistics of four dimensions, each of another size."""
+    mean, scale = jnp.array([0.3, -2.0, 0.0, 5.0]), jnp.array([4.0, 0.5, 6.0, -3.0])
+    return lambda key: NormalisedPolicy(init(key), mean, scale, 2.5)
+
+
+def parameters(policy: Policy):
+    """What is learned: all but the statistics of a normalised policy."""
+    return policy.policy if isinstance(policy, NormalisedPolicy) else policy
+
+
 POLICIES = {
     "categorical": Kind(
         categorical_policy(4, 5, hidden=(3,)), OBSERVATIONS, (), discrete=True
     ),
     "gaussian": Kind(
         gaussian_policy(4, 2, hidden=(3,), log_std=-0.5),
+        OBSERVATIONS,
+        (2,),
+        discrete=False,
+    ),
+    "normalised-categorical": Kind(
+        normalised(categorical_policy(4, 5, hidden=(3,))),
+        OBSERVATIONS,
+        (),
+        discrete=True,
+    ),
+    "normalised-gaussian": Kind(
+        normalised(gaussian_policy(4, 2, hidden=(3,), log_std=-0.5)),
         OBSERVATIONS,
         (2,),
         discrete=False,
@@ -114,7 +138,7 @@ def test_what_it_claims_to_give_it_gives(made):
     def drawn(policy):
         return jnp.sum(policy(kind.observations).sample(KEY).astype(float))
 
-    slopes = jax.tree.leaves(jax.grad(drawn)(policy))
+    slopes = jax.tree.leaves(parameters(jax.grad(drawn)(policy)))
     carried = all(np.any(slope != 0) for slope in slopes)
     assert carried == ("reparameterised" in policy.gives)
 
@@ -164,9 +188,25 @@ def test_gradients_flow_to_every_parameter(made):
     def loss(policy):
         return jnp.sum(weights * policy(kind.observations).log_prob(shifted))
 
-    slopes = jax.tree.leaves(jax.grad(loss)(policy))
+    slopes = jax.tree.leaves(parameters(jax.grad(loss)(policy)))
     assert all(np.all(np.isfinite(slope)) for slope in slopes)
     assert all(np.any(slope != 0) for slope in slopes)
+
+
+def test_a_normalised_policy_is_its_inner_one_in_other_units():
+    """Cut at 2.5 on both sides, and its statistics are no parameters."""
+    policy = POLICIES["normalised-gaussian"].init(KEY)
+    mean, scale = np.asarray(policy.mean), np.asarray(policy.scale)
+    raw = 3.0 * OBSERVATIONS
+    expected = np.clip((np.asarray(raw) - mean) * scale, -2.5, 2.5)
+    assert {-2.5, 2.5} < set(expected.ravel().tolist())
+    np.testing.assert_allclose(policy.normalise(raw), expected, rtol=1e-6)
+    inner = policy.policy(jnp.asarray(expected))
+    np.testing.assert_allclose(policy(raw).mean, inner.mean, atol=1e-6)
+    assert policy.gives == policy.policy.gives
+    slopes = jax.grad(lambda p: jnp.sum(p(raw).mean))(policy)
+    np.testing.assert_array_equal(slopes.mean, 0.0)
+    np.testing.assert_array_equal(slopes.scale, 0.0)
 
 
 # Each distribution against somebody else's.
@@ -329,7 +369,8 @@ def mute_policy(key):
 
 
 def test_an_estimator_that_needs_more_is_refused_and_both_are_named():
-    require(POLICIES["gaussian"].init, ESTIMATORS)
+    for name in ("gaussian", "normalised-gaussian"):
+        require(POLICIES[name].init, ESTIMATORS)
     for name, estimator in ESTIMATORS.items():
         with pytest.raises(CapabilityError) as caught:
             require(mute_policy, [name])

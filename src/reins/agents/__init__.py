@@ -7,6 +7,7 @@ from reins.agents.icrl import (
     gail_constraint,
     icrl,
 )
+from reins.agents.normalised import normalised
 from reins.agents.ppo import ppo
 from reins.agents.ppo_lagrangian import ppo_lagrangian
 
@@ -16,6 +17,7 @@ __all__ = [
     "constraint_learner",
     "gail_constraint",
     "icrl",
+    "normalised",
     "ppo",
     "ppo_lagrangian",
 ]

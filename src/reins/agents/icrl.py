@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Int
 
-from reins.agents.agent import Agent, AgentState, descend
+from reins.agents.agent import Agent, AgentState, act_by_policy, descend
 from reins.constraints import (
     Constraint,
     StopRule,
@@ -247,7 +247,8 @@ def constraint_learner(
     def act(state: ConstraintState, observations: Array, key: Key) -> Array:
         return agent.act(state.agent, observations, key)
 
-    return Agent(init, act, update)
+    # The policy is the agent's, so acting by one is acting by the other.
+    return Agent(init, act_by_policy if agent.act is act_by_policy else act, update)
 
 
 def icrl(

@@ -1,6 +1,24 @@
-"""Data: rollouts of compiled environments, and demonstrations."""
+"""Data: rollouts of environments of either kind, and demonstrations."""
 
 from reins.data.demonstrations import Demonstrations, check_fit
+from reins.data.normalise import (
+    Moments,
+    RewardScale,
+    init_moments,
+    init_reward_scale,
+    scale_rewards,
+    update_moments,
+    update_reward_scale,
+)
+from reins.data.host_rollout import (
+    EnvironmentFault,
+    Finished,
+    HostAct,
+    Standing,
+    host_rollout,
+    run_host_episodes,
+    start_host_rollout,
+)
 from reins.data.rollout import (
     Episodes,
     RolloutState,
@@ -13,12 +31,24 @@ from reins.data.rollout import (
 
 __all__ = [
     "Demonstrations",
+    "EnvironmentFault",
     "Episodes",
+    "Finished",
+    "HostAct",
+    "Moments",
+    "RewardScale",
     "RolloutState",
+    "Standing",
     "check_fit",
+    "host_rollout",
+    "init_moments",
+    "init_reward_scale",
     "rollout",
     "run_episodes",
+    "scale_rewards",
     "split_episodes",
     "start_rollout",
+    "update_moments",
+    "update_reward_scale",
     "whole_episodes",
 ]

@@ -35,10 +35,7 @@ class Demonstrations:
     made_by: str = ""
 
     def __post_init__(self) -> None:
-        faults = _faults_of_shape(self.observations, self.actions, self.rewards)
-        faults = faults or _faults_of_values(
-            self.observations, self.actions, self.rewards
-        )
+        faults = faults_of_episodes(self.observations, self.actions, self.rewards)
         if faults:
             raise DataError(sentence_of_faults("demonstrations cannot be used", faults))
 
@@ -74,25 +71,76 @@ def check_fit(
 ) -> None:
     """Check that demonstrations could have been recorded in an environment.
 
+    Observations outside the bounds of a box are let through: bounds are often rough,
+    and nothing depends on them. `reins.data.findings` warns of them.
+
     Args:
       env_ids: the ids that count as the same environment (itself and its twins).
       observation_space, action_space: the environment's.
 
     Raises: DataError that lists every fault.
     """
-    faults = []
-    if demonstrations.env_id not in env_ids:
-        faults.append(
-            f"they were recorded in {demonstrations.env_id}; this is {env_ids[0]}"
-        )
-    faults += _faults_of_fit(
-        "observations", demonstrations.observations, observation_space
-    )
-    faults += _faults_of_fit("actions", demonstrations.actions, action_space)
+    faults = [
+        *faults_of_env(demonstrations.env_id, env_ids),
+        *faults_of_fit(
+            demonstrations.observations,
+            demonstrations.actions,
+            observation_space,
+            action_space,
+        ),
+    ]
     if faults:
         subject = f"demonstrations do not fit {env_ids[0]}"
         advice = "Record demonstrations in this environment, or name theirs with --env."
         raise DataError(f"{sentence_of_faults(subject, faults)}\n{advice}")
+
+
+def faults_of_episodes(
+    observations: Sequence[np.ndarray],
+    actions: Sequence[np.ndarray],
+    rewards: Sequence[np.ndarray],
+) -> list[str]:
+    """Why episodes cannot be demonstrations at all: shapes first, then values."""
+    return _faults_of_shape(observations, actions, rewards) or _faults_of_values(
+        observations, actions, rewards
+    )
+
+
+def faults_of_env(found: str, env_ids: Sequence[str]) -> list[str]:
+    """Why demonstrations recorded in `found` are not of these environments."""
+    if found in env_ids:
+        return []
+    return [f"they were recorded in {found}; this is {env_ids[0]}"]
+
+
+def faults_of_fit(
+    observations: Sequence[np.ndarray],
+    actions: Sequence[np.ndarray],
+    observation_space: spaces.Space,
+    action_space: spaces.Space,
+) -> list[str]:
+    """Why episodes cannot come from an environment with these spaces."""
+    faults = _faults_of_space("observations", observations, observation_space)
+    if not faults and not isinstance(observation_space, spaces.Box):
+        faults += values_outside("observations", observations, observation_space)
+    found = _faults_of_space("actions", actions, action_space)
+    return faults + (found or values_outside("actions", actions, action_space))
+
+
+def values_outside(
+    name: str, arrays: Sequence[np.ndarray], space: spaces.Space
+) -> list[str]:
+    """The sentence for values outside the bounds of a space whose shape they have."""
+    values = np.concatenate([np.asarray(x) for x in arrays])
+    low, high = _bounds(space)
+    # 1e-6: published actions are float32, the bounds they were clipped to are not.
+    outside = (values < low - 1e-6) | (values > high + 1e-6)
+    if not outside.any():
+        return []
+    return [
+        f"{int(outside.sum())} values of {name} lie outside {space}: found "
+        f"{np.nanmin(values):.6g} to {np.nanmax(values):.6g}"
+    ]
 
 
 def _faults_of_shape(observations: Any, actions: Any, rewards: Any) -> list[str]:
@@ -138,28 +186,27 @@ def _faults_of_values(observations: Any, actions: Any, rewards: Any) -> list[str
     return faults
 
 
-def _faults_of_fit(
+def _faults_of_space(
     name: str, arrays: Sequence[np.ndarray], space: spaces.Space
 ) -> list[str]:
     shape = np.shape(arrays[0])[1:]
     if shape != space.shape:
         return [f"{name} have shape {shape}; the environment's have {space.shape}"]
-    values = np.concatenate([np.asarray(x) for x in arrays])
     if isinstance(space, spaces.Discrete):
-        low, high = int(space.start), int(space.start + space.n - 1)
-        if not np.issubdtype(values.dtype, np.integer):
-            return [f"{name} are {values.dtype}; the environment's are whole numbers"]
-    elif isinstance(space, spaces.Box):
-        low, high = space.low, space.high
-    else:
+        kind = np.result_type(*arrays)
+        if not np.issubdtype(kind, np.integer):
+            return [f"{name} are {kind}; the environment's are whole numbers"]
+    elif not isinstance(space, spaces.Box):
         return [f"{name} of a {type(space).__name__} space cannot be checked or used"]
-    outside = (values < low - 1e-6) | (values > high + 1e-6)
-    if not outside.any():
-        return []
-    return [
-        f"{int(outside.sum())} values of {name} lie outside {space}: found "
-        f"{values.min():.6g} to {values.max():.6g}"
-    ]
+    return []
+
+
+def _bounds(space: spaces.Space) -> tuple[Any, Any]:
+    if isinstance(space, spaces.Discrete):
+        return int(space.start), int(space.start + space.n - 1)
+    if isinstance(space, spaces.Box):
+        return space.low, space.high
+    raise TypeError(f"no bounds of {space}")
 
 
 def _pad(arrays: Sequence[np.ndarray], length: int) -> np.ndarray:

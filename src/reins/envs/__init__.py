@@ -1,7 +1,9 @@
 """Environments: compiled, as Gymnasium sees them, and wrapped in rules and costs."""
 
+from reins.envs.autoreset import AutoresetVector
 from reins.envs.env import Env, Rule, Step
 from reins.envs.gymnasium import CompiledEnv, CostWrapper, with_cost
+from reins.envs.host import HostOptions, Vectorisation, host_env, is_image, single_env
 from reins.envs.registry import (
     ENVS,
     EnvEntry,
@@ -11,23 +13,37 @@ from reins.envs.registry import (
     make_env,
     nominal_twin,
     register,
+    true_rule,
+    twin_ids,
 )
+from reins.envs.vector import HostEnv, VectorEnv, VectorStep
 from reins.envs.walls import forbid
 
 __all__ = [
     "ENVS",
+    "AutoresetVector",
     "CompiledEnv",
     "CostWrapper",
     "Env",
     "EnvEntry",
+    "HostEnv",
+    "HostOptions",
     "Rule",
     "Step",
+    "VectorEnv",
+    "VectorStep",
+    "Vectorisation",
     "constrained_twin",
     "env_entry",
     "forbid",
     "gymnasium_env",
+    "host_env",
+    "is_image",
     "make_env",
     "nominal_twin",
     "register",
+    "single_env",
+    "true_rule",
+    "twin_ids",
     "with_cost",
 ]

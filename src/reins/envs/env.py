@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Shaped, UInt8
 
 from reins.types import Key
 
@@ -33,6 +33,8 @@ class Env(NamedTuple):
       reset: key -> (state, observation).
       step: (state, action, key) -> (state, Step). `truncated` in the step is for
         reasons other than the horizon. `cost` is the true cost where one is known.
+      picture: (state, the state one step before) -> an image of bytes, height x width
+        x 3, outside JAX; the state twice right after a reset. None draws nothing.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Env(NamedTuple):
     horizon: int
     reset: Callable[[Key], tuple[EnvState, Array]]
     step: Callable[[EnvState, Array, Key], tuple[EnvState, Step]]
+    picture: Callable[[EnvState, EnvState], UInt8[np.ndarray, "H W 3"]] | None = None
 
 
 class Rule(NamedTuple):

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from reins.envs.env import Env, Rule, Step
+from reins.envs.lap_picture import lap_picture
 from reins.envs.walls import forbid
 from reins.types import Key
 
@@ -62,6 +63,7 @@ def lap_gridworld() -> Env:
         horizon=HORIZON,
         reset=reset,
         step=step,
+        picture=_picture,
     )
 
 
@@ -80,6 +82,10 @@ def lap_rule() -> Rule:
     actions = np.repeat([CLOCKWISE, ANTICLOCKWISE], CELLS)
     observations = np.asarray(cell_observation(jnp.asarray(cells)))
     return Rule(observations, actions, actions == ANTICLOCKWISE)
+
+
+def _picture(state: LapState, before: LapState) -> UInt8[np.ndarray, "H W 3"]:
+    return lap_picture(int(state.cell), int(before.cell), cells=CELLS, coins=COINS)
 
 
 def _drives_anticlockwise(

@@ -1,4 +1,4 @@
-"""Every environment, by the id under which Gymnasium knows it too."""
+"""Every environment by its id: ours, which are compiled, and all that Gymnasium knows."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,7 +12,9 @@ from reins.envs.gridworld import (
     lap_rule,
 )
 from reins.envs.gymnasium import CompiledEnv
-from reins.errors import ConfigError, unknown_name
+from reins.envs.host import HostOptions, host_env
+from reins.envs.vector import HostEnv
+from reins.errors import ConfigError
 
 
 class EnvEntry(NamedTuple):
@@ -52,34 +54,63 @@ ENVS: dict[str, EnvEntry] = {
 }
 
 
-def env_entry(env_id: str) -> EnvEntry:
-    """The registration of an id.
+def env_entry(env_id: str) -> EnvEntry | None:
+    """The registration of an environment of reins; None for anybody else's."""
+    return ENVS.get(env_id)
 
-    Raises: ConfigError with the nearest name when there is none.
+
+def true_rule(env_id: str) -> Rule | None:
+    """The true rule of an environment as a table, where there is one."""
+    entry = env_entry(env_id)
+    return None if entry is None or entry.rule is None else entry.rule()
+
+
+def make_env(env_id: str, options: HostOptions = HostOptions()) -> Env | HostEnv:  # noqa: B008
+    """An environment by its id: compiled where it is ours, else Gymnasium's.
+
+    Raises: ConfigError or CapabilityError when there is none or it cannot be used, or
+      when a compiled one is given options.
     """
-    if env_id not in ENVS:
-        raise ConfigError(unknown_name("environment", env_id, ENVS))
-    return ENVS[env_id]
+    entry = env_entry(env_id)
+    if entry is None:
+        return host_env(env_id, options)
+    if options != HostOptions():
+        raise ConfigError(
+            f"{env_id} was asked for with {_options(options)}; it is compiled into the "
+            "training loop, and has no such options. Leave them out."
+        )
+    return entry.build()
 
 
-def make_env(env_id: str) -> Env:
-    """Build a compiled environment by its id."""
-    return env_entry(env_id).build()
+def twin_ids(env_id: str) -> tuple[str, str]:
+    """Ids of the nominal and the constrained twin; an environment without twins is both.
+
+    In the constrained one breaking the true rule ends the episode; in the nominal one
+    the rule can be broken, and is counted.
+    """
+    entry = env_entry(env_id)
+    return (env_id, env_id) if entry is None else (entry.nominal, entry.constrained)
 
 
-def constrained_twin(env_id: str) -> Env:
+def constrained_twin(
+    env_id: str,
+    options: HostOptions = HostOptions(),  # noqa: B008
+) -> Env | HostEnv:
     """The environment in which breaking the true rule ends the episode."""
-    return make_env(env_entry(env_id).constrained)
+    return make_env(twin_ids(env_id)[1], options)
 
 
-def nominal_twin(env_id: str) -> Env:
+def nominal_twin(
+    env_id: str,
+    options: HostOptions = HostOptions(),  # noqa: B008
+) -> Env | HostEnv:
     """The environment in which the true rule can be broken, and is counted."""
-    return make_env(env_entry(env_id).nominal)
+    return make_env(twin_ids(env_id)[0], options)
 
 
-def gymnasium_env(env_id: str) -> CompiledEnv:
-    """A registered environment as a `gymnasium.Env`, without its time limit."""
-    return CompiledEnv(make_env(env_id))
+def gymnasium_env(env_id: str, render_mode: str | None = None) -> CompiledEnv:
+    """A compiled environment as a `gymnasium.Env`, without its time limit."""
+    return CompiledEnv(ENVS[env_id].build(), render_mode)
 
 
 def register() -> None:
@@ -92,3 +123,9 @@ def register() -> None:
                 max_episode_steps=entry.build().horizon,
                 kwargs={"env_id": env_id},
             )
+
+
+def _options(options: HostOptions) -> str:
+    default = HostOptions()._asdict()
+    given = {k: v for k, v in options._asdict().items() if v != default[k]}
+    return ", ".join(f"{name} {value}" for name, value in given.items())

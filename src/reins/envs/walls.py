@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool
 
@@ -53,7 +54,9 @@ def forbid(
             truncated=result.truncated & ~broken,
         )
 
-    return env._replace(name=f"{env.name}+forbidden", reset=reset, step=step)
+    return env._replace(
+        name=f"{env.name}+forbidden", reset=reset, step=step, picture=_inner(env)
+    )
 
 
 def cost_from(env: Env, cost: CostFunction) -> Env:
@@ -69,4 +72,10 @@ def cost_from(env: Env, cost: CostFunction) -> Env:
         result = result._replace(cost=cost(observation, action))
         return (inner, result.observation), result
 
-    return env._replace(reset=reset, step=step)
+    return env._replace(reset=reset, step=step, picture=_inner(env))
+
+
+def _inner(env: Env) -> Callable[[EnvState, EnvState], np.ndarray] | None:
+    """The picture of an environment whose state now has an observation beside it."""
+    draw = env.picture
+    return None if draw is None else lambda state, before: draw(state[0], before[0])

@@ -12,6 +12,7 @@ from reins.agents import (
     binary_classifier,
     gail_constraint,
     icrl,
+    normalised,
     ppo,
     ppo_lagrangian,
 )
@@ -21,10 +22,12 @@ from reins.data import Demonstrations, check_fit
 from reins.duals import Dual, pid_dual, projected_dual, softplus_dual
 from reins.envs import (
     Env,
+    HostEnv,
     constrained_twin,
-    env_entry,
+    is_image,
     make_env,
     nominal_twin,
+    twin_ids,
     with_cost,
 )
 from reins.errors import ConfigError, DataError
@@ -33,12 +36,13 @@ from reins.experiments.config import (
     CostConfig,
     LearnConfig,
     PPOConfig,
+    RunConfig,
     TrainConfig,
 )
 from reins.experiments.constraint_file import load_constraint
 from reins.experiments.files import load_demonstrations
 from reins.policies import policy_for
-from reins.policies.policy import flat_size
+from reins.policies.policy import flat_size, observation_shape
 from reins.types import Pairs
 
 
@@ -50,12 +54,14 @@ class Task(NamedTuple):
       env: where it trains.
       return_env: where its return is measured (stochastic policy).
       violation_env: where its violations of the true rule are counted.
+      evaluation_episodes: how many, of each evaluation.
     """
 
     agent: Agent
-    env: Env
-    return_env: Env
-    violation_env: Env
+    env: Env | HostEnv
+    return_env: Env | HostEnv
+    violation_env: Env | HostEnv
+    evaluation_episodes: int
 
 
 def build(config: TrainConfig | LearnConfig) -> Task:
@@ -69,23 +75,29 @@ def build(config: TrainConfig | LearnConfig) -> Task:
 
 
 def _train_task(config: TrainConfig) -> Task:
-    env = make_env(config.env)
+    options = config.host.options()
+    nominal = env = make_env(config.env, options)
+    if twin_ids(config.env)[0] != config.env:
+        nominal = nominal_twin(config.env)
+    judged = env if config.return_env is None else make_env(config.return_env)
     if config.constraint is not None:
         constraint = load_constraint(config.constraint)
         check_constraint(constraint, env, config.constraint)
         env = with_cost(env, constraint.cost)
     if config.agent == "ppo":
-        agent = _ppo(env, config.ppo)
+        agent = _ppo(env, config)
     else:
-        agent = _ppo_lagrangian(env, config.ppo, config.cost)
-    judged = make_env(config.return_env or config.env)
-    return Task(agent, env, judged, nominal_twin(config.env))
+        agent = _ppo_lagrangian(env, config)
+    return Task(agent, env, judged, nominal, _evaluation_episodes(env, config.run))
 
 
 def _learn_task(config: LearnConfig) -> Task:
-    env = nominal_twin(config.env)
+    env = nominal_twin(config.env, config.host.options())
+    constrained = env
+    if twin_ids(config.env)[1] != env.name:
+        constrained = constrained_twin(config.env)
     demonstrations = load_demonstrations(config.demonstrations)
-    check_demonstrations(demonstrations, config.env)
+    check_demonstrations(demonstrations, config.env, env)
     horizon = demonstrations.horizon
     if config.run.rollout_steps < horizon:
         raise ConfigError(
@@ -116,30 +128,30 @@ def _learn_task(config: LearnConfig) -> Task:
     told = {"horizon": horizon, "backward": backward}
     if config.method == "gail-constraint":
         agent = gail_constraint(
-            _ppo(env, config.ppo), *parts, temperature=settings.temperature, **told
+            _ppo(env, config), *parts, temperature=settings.temperature, **told
         )
     elif config.method == "classifier":
         agent = binary_classifier(
-            _ppo_lagrangian(env, config.ppo, config.cost), *parts, **told
+            _ppo_lagrangian(env, config), *parts, **told
         )
     else:
         by_cost = settings.forward == "cost"
-        inner = (
-            _ppo_lagrangian(env, config.ppo, config.cost)
-            if by_cost
-            else _ppo(env, config.ppo)
-        )
         agent = icrl(
-            inner,
+            _ppo_lagrangian(env, config) if by_cost else _ppo(env, config),
             *parts,
             forward=settings.forward,
             temperature=settings.temperature,
             **told,
         )
-    return Task(agent, env, constrained_twin(config.env), env)
+    episodes = _evaluation_episodes(env, config.run)
+    return Task(agent, env, constrained, env, episodes)
 
 
-def input_spec(env: Env, settings: ConstraintConfig) -> InputSpec:
+def _evaluation_episodes(env: Env | HostEnv, run: RunConfig) -> int:
+    return run.evaluation_episodes or (100 if isinstance(env, Env) else 10)
+
+
+def input_spec(env: Env | HostEnv, settings: ConstraintConfig) -> InputSpec:
     """The constraint's inputs for an environment: the chosen dimensions, or all."""
     space = env.action_space
     discrete = isinstance(space, spaces.Discrete)
@@ -172,7 +184,9 @@ def normalised_by(inputs: InputSpec, expert: Pairs) -> InputSpec:
     )
 
 
-def check_constraint(constraint: Constraint, env: Env, path: object) -> None:
+def check_constraint(
+    constraint: Constraint, env: Env | HostEnv, path: object
+) -> None:
     """Refuse a constraint that was learned for other observations or actions.
 
     Raises: DataError with both sizes.
@@ -198,40 +212,72 @@ def check_constraint(constraint: Constraint, env: Env, path: object) -> None:
         )
 
 
-def check_demonstrations(demonstrations: Demonstrations, env_id: str) -> None:
+def check_demonstrations(
+    demonstrations: Demonstrations, env_id: str, env: Env | HostEnv
+) -> None:
     """Check that demonstrations fit an environment or its twin.
 
     Raises: DataError that lists every fault.
     """
-    entry = env_entry(env_id)
-    env = nominal_twin(env_id)
-    ids = [env_id, *sorted({entry.nominal, entry.constrained} - {env_id})]
+    ids = [env_id, *sorted({*twin_ids(env_id)} - {env_id})]
     check_fit(demonstrations, ids, env.observation_space, env.action_space)
 
 
-def _ppo(env: Env, settings: PPOConfig) -> Agent:
-    return ppo(*_parts(env, settings), **_passes(settings))
+def _ppo(env: Env | HostEnv, config: TrainConfig | LearnConfig) -> Agent:
+    agent = ppo(*_parts(env, config), **_passes(config.ppo))
+    return _normalised(agent, env, config)
 
 
-def _ppo_lagrangian(env: Env, settings: PPOConfig, cost: CostConfig) -> Agent:
-    return ppo_lagrangian(
-        *_parts(env, settings),
-        _dual(cost),
+def _ppo_lagrangian(env: Env | HostEnv, config: TrainConfig | LearnConfig) -> Agent:
+    agent = ppo_lagrangian(
+        *_parts(env, config),
+        _dual(config.cost),
         horizon=env.horizon,
-        budget=cost.budget,
-        cost_gae_lambda=cost.cost_gae_lambda,
-        **_passes(settings),
+        budget=config.cost.budget,
+        cost_gae_lambda=config.cost.cost_gae_lambda,
+        **_passes(config.ppo),
+    )
+    return _normalised(agent, env, config)
+
+
+def _normalised(
+    agent: Agent, env: Env | HostEnv, config: TrainConfig | LearnConfig
+) -> Agent:
+    """The agent in units of running deviations, where that is asked for."""
+    host = isinstance(env, HostEnv)
+    observations, rewards = (
+        asked == "on" or (asked == "auto" and host)
+        for asked in (config.ppo.normalise_observations, config.ppo.normalise_rewards)
+    )
+    observations = observations and not is_image(env.observation_space)
+    if not observations and not rewards:
+        return agent
+    return normalised(
+        agent,
+        flat_size(env.observation_space) if observations else 1,
+        environments=config.run.environments,
+        discount=config.ppo.discount,
+        observations=observations,
+        rewards=rewards,
     )
 
 
-def _parts(env: Env, settings: PPOConfig) -> tuple[Any, Any, Any]:
+def _parts(
+    env: Env | HostEnv, config: TrainConfig | LearnConfig
+) -> tuple[Any, Any, Any]:
+    settings, run = config.ppo, config.run
+    rate: Any = settings.learning_rate
+    if settings.learning_rate_decay == "linear":
+        steps = run.updates * settings.epochs * settings.minibatches
+        rate = optax.linear_schedule(rate, 0.0, steps)
     optimizer = optax.chain(
         optax.clip_by_global_norm(settings.max_gradient_norm),
-        optax.adam(settings.learning_rate, eps=1e-5),
+        optax.adam(rate, eps=1e-5),
     )
+    space, hidden = env.observation_space, settings.hidden
     return (
-        policy_for(env.observation_space, env.action_space, hidden=settings.hidden),
-        value_critic(flat_size(env.observation_space), hidden=settings.hidden),
+        policy_for(space, env.action_space, hidden=hidden),
+        value_critic(observation_shape(space), hidden=hidden),
         optimizer,
     )
 

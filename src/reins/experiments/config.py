@@ -1,6 +1,7 @@
 """What a run is told: frozen dataclasses, checked when built."""
 
 import dataclasses
+import json
 import shlex
 import typing
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ import tyro
 from reins.agents.icrl import BackwardStep
 from reins.constraints import StopRule
 from reins.constraints.likelihood import Weighting
+from reins.envs import HostOptions, Vectorisation
 from reins.errors import ConfigError, sentence_of_faults, unknown_name
 
 AGENTS: dict[str, str] = {
@@ -52,6 +54,12 @@ class PPOConfig:
     """Parts of a batch in each pass."""
     kl_stop: float | None = None
     """End the passes once the mean KL(old, new) exceeds this, in nats."""
+    learning_rate_decay: Literal["none", "linear"] = "none"
+    """Keep Adam's step size, or let it fall to 0 over the run."""
+    normalise_observations: Literal["auto", "on", "off"] = "auto"
+    """Observations in units of their running deviation; auto: unless compiled."""
+    normalise_rewards: Literal["auto", "on", "off"] = "auto"
+    """Rewards in units of the return's running deviation; auto: unless compiled."""
 
     def __post_init__(self) -> None:
         faults = [
@@ -187,15 +195,16 @@ class RunConfig:
     """Parallel environments of each seed."""
     rollout_steps: int = 200
     """Steps of each environment in a batch."""
-    evaluation_interval: int = 10_000
-    """Environment steps between evaluations (and checkpoints)."""
-    evaluation_episodes: int = 100
-    """Episodes of each evaluation, drawn from the stochastic policy."""
+    evaluation_interval: int | None = None
+    """Environment steps between evaluations and checkpoints; None: 1/12 of `steps`."""
+    evaluation_episodes: int | None = None
+    """Episodes of an evaluation, by the stochastic policy; None: 100 compiled, else 10."""
 
     def __post_init__(self) -> None:
-        names = [field.name for field in dataclasses.fields(RunConfig)]
-        faults = [_positive(n, getattr(self, n)) for n in names if n != "first_seed"]
-        faults.append(_not_negative("first_seed", self.first_seed))
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(RunConfig)}
+        first = given.pop("first_seed")
+        faults = [_positive(n, v) for n, v in given.items() if v is not None]
+        faults.append(_not_negative("first_seed", first))
         _refuse("the run's settings", faults)
 
     @property
@@ -216,7 +225,41 @@ class RunConfig:
     @property
     def updates_per_evaluation(self) -> int:
         """Batches from one evaluation to the next."""
-        return max(1, round(self.evaluation_interval / self.batch_steps))
+        interval = self.evaluation_interval or self.steps / 12
+        return max(1, round(interval / self.batch_steps))
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvConfig:
+    """How an environment that is not compiled is made."""
+
+    env_args: str = ""
+    """Arguments of the environment's constructor, as JSON: '{"name": value}'."""
+    vectorisation: Vectorisation = "auto"
+    """What steps the copies: MuJoCo in one batch, or Gymnasium, or EnvPool."""
+    horizon: int | None = None
+    """Truncate episodes after so many steps; None: the environment's limit, or 1000."""
+
+    def __post_init__(self) -> None:
+        found = _positive("horizon", 1 if self.horizon is None else self.horizon)
+        _refuse("the environment's settings", [found])
+        self.options()
+
+    def options(self) -> HostOptions:
+        """The same for `make_env`, with the arguments read.
+
+        Raises: ConfigError when they are not a JSON object.
+        """
+        try:
+            arguments = json.loads(self.env_args or "{}")
+        except ValueError as error:
+            arguments = str(error)
+        if not isinstance(arguments, dict):
+            raise ConfigError(
+                f"--env-args was given {self.env_args!r}; expected a JSON object such "
+                'as \'{"gravity": 10}\'. In a shell, put it in single quotes.'
+            )
+        return HostOptions(arguments, self.vectorisation, self.horizon)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,6 +276,9 @@ class TrainConfig:
     """The environment in which return is measured; None for the one trained in."""
     run: tyro.conf.OmitArgPrefixes[RunConfig] = dataclasses.field(
         default_factory=RunConfig
+    )
+    host: tyro.conf.OmitArgPrefixes[EnvConfig] = dataclasses.field(
+        default_factory=EnvConfig
     )
     ppo: tyro.conf.OmitArgPrefixes[PPOConfig] = dataclasses.field(
         default_factory=PPOConfig
@@ -264,6 +310,9 @@ class LearnConfig:
     """icrl, classifier or gail-constraint."""
     run: tyro.conf.OmitArgPrefixes[RunConfig] = dataclasses.field(
         default_factory=RunConfig
+    )
+    host: tyro.conf.OmitArgPrefixes[EnvConfig] = dataclasses.field(
+        default_factory=EnvConfig
     )
     constraint: tyro.conf.OmitArgPrefixes[ConstraintConfig] = dataclasses.field(
         default_factory=ConstraintConfig

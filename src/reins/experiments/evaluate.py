@@ -8,13 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from reins.data import Demonstrations, run_episodes
+from reins.data import Demonstrations
+from reins.envs import Env
 from reins.errors import ConfigError
 from reins.experiments import plot
 from reins.experiments.config import command_line
 from reins.experiments.files import write_json
 from reins.experiments.load import StoredRun, pick, read_run
-from reins.experiments.loops import judge
+from reins.experiments.judge import episodes_of, judge
 from reins.experiments.record import (
     CONFIG_FILE,
     SUMMARY_FILE,
@@ -50,7 +51,7 @@ def evaluate(
         "env": stored.config.env,
         "seeds": list(stored.agents),
         "steps": max(stored.steps.values()),
-        **judged(stored.task, found["return"], found["violation_rate"]),
+        **judged(stored.task, found["return"], found.get("violation_rate")),
         "evaluation_episodes": episodes,
         "steps_per_second": steps / seconds,
         "wall_seconds": seconds,
@@ -82,13 +83,16 @@ def plot_runs(folders: Sequence[Path], out: Path | None, terminal: Terminal) -> 
         name: {
             "seeds": seeds,
             "steps": int(curves.steps[-1]),
-            "final_return": curves.values["return"][-1].tolist(),
-            "final_violation_rate": curves.values["violation_rate"][-1].tolist(),
+            **{
+                f"final_{measure}": curves.values[measure][-1].tolist()
+                for measure in ("return", "violation_rate")
+                if measure in curves.values
+            },
         }
         for name, (seeds, curves) in runs.items()
     }
     for summary in last.values():
-        for measure in ("final_return", "final_violation_rate"):
+        for measure in [name for name in summary if name.startswith("final_")]:
             summary[f"{measure}_interval"] = with_interval(summary[measure])
     summary = {
         "schema": SUMMARY_SCHEMA,
@@ -116,13 +120,11 @@ def evaluate_policies(
 ) -> dict[str, list[float]]:
     """Return and violation rate of each seed's stochastic policy, freshly measured."""
 
-    @jax.jit
     def measure(policy: Policy, key: Any) -> Any:
-        def act(observations, key):
-            return policy(observations).sample(key)
+        return judge(stored.task, policy, key, episodes)
 
-        return judge(stored.task, act, key, episodes)
-
+    if isinstance(stored.task.env, Env):
+        measure = jax.jit(measure)
     found = [
         measure(state.policy, jax.random.fold_in(jax.random.key(key), seed))
         for seed, state in stored.agents.items()
@@ -146,9 +148,7 @@ def demonstrate(
     stored = read_run(folder)
     policy = pick(stored, seed, folder).policy
     env = stored.task.env
-    found = run_episodes(
-        env, lambda o, k: policy(o).sample(k), jax.random.key(key), episodes
-    )
+    found = episodes_of(env, policy, jax.random.key(key), episodes)
     seed = next(iter(stored.agents)) if seed is None else seed
     made_by = (
         f"{command_line(stored.config)} --out AGENT; reins demonstrations make FILE "

@@ -7,12 +7,12 @@ import jax
 import numpy as np
 from gymnasium import spaces
 
-from reins.envs import Env
+from reins.envs import Env, HostEnv
 from reins.errors import ConfigError, DataError
 from reins.experiments.build import Task, build
 from reins.experiments.checkpoint import load_checkpoint, load_record
 from reins.experiments.config import LearnConfig, TrainConfig, config_of
-from reins.experiments.loops import make_program, template
+from reins.experiments.engines.local import make_programs
 from reins.experiments.record import read_folder
 from reins.policies import Policy
 
@@ -42,11 +42,11 @@ def read_run(folder: str | Path) -> StoredRun:
         )
     config = config_of(record)
     task = build(config)
-    program = make_program(task, config.run)
     agents, steps = {}, {}
     for file in (folder / "checkpoints").glob("*.safetensors"):
-        seeds = load_record(file)["seeds"]
-        state, about = load_checkpoint(file, template(program, len(seeds)))
+        seeds = tuple(load_record(file)["seeds"])
+        (program,) = make_programs(task, config.run, [seeds])
+        state, about = load_checkpoint(file, program.template())
         for place, seed in enumerate(seeds):
             agents[seed] = jax.tree.map(lambda x, i=place: x[i], state.agent)
             steps[seed] = about["updates"] * config.run.batch_steps
@@ -65,7 +65,7 @@ class LoadedAgent:
       env: the environment that it was trained in.
     """
 
-    def __init__(self, policy: Policy, env: Env):
+    def __init__(self, policy: Policy, env: Env | HostEnv):
         self.policy = policy
         self.env = env
         self._key = jax.random.key(0)

@@ -12,6 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrow, Rectangle
 
+from reins.envs.lap_picture import lap_corners
 from reins.experiments.files import write_whole
 from reins.experiments.record import Curves
 
@@ -27,28 +28,28 @@ matplotlib.rcParams.update(
 )
 PALETTE = ["#1f6f8b", "#d1495b", "#e2a03f", "#6c757d", "#5b8e55", "#7b5ea7"]
 ALLOWED, FORBIDDEN = "#f3efe6", "#b3202a"
+PANELS = {"return": "return per episode", "violation_rate": "violations per step"}
 
 
 def draw_curves(
     path: Path, curves: Mapping[str, Curves], *, expert: Mapping[str, Any] | None = None
 ) -> None:
-    """Return and violations against steps: every seed, mean ± standard error.
+    """Return, and violations where known: every seed, mean ± standard error.
 
     Args:
       curves: one run to a colour, by the name in the legend.
       expert: its `return` (one per episode) and `violation_rate`, as dashed lines.
     """
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    panels = zip(
-        figure.subplots(1, 2),
-        [("return", "return per episode"), ("violation_rate", "violations per step")],
-        strict=True,
-    )
-    for axes, (name, label) in panels:
+    known = {name for curve in curves.values() for name in curve.values}
+    panels = {name: label for name, label in PANELS.items() if name in known}
+    figure = Figure(figsize=(4.5 * len(panels), 3.4), layout="constrained")
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (name, label) in zip(grid, panels.items(), strict=True):
         for colour, (run, curve) in zip(
             _colours(len(curves)), curves.items(), strict=True
         ):
-            _band(axes, curve.steps, curve.values[name], colour, run)
+            if name in curve.values:
+                _band(axes, curve.steps, curve.values[name], colour, run)
         if expert is not None and expert[name] is not None:
             level = float(np.mean(expert[name]))
             axes.axhline(level, color="black", ls="--", lw=1, label="expert")
@@ -106,23 +107,6 @@ def draw_lap(
     bar = figure.colorbar(scale, ax=list(grid.flat), shrink=0.7, aspect=30)
     bar.set_label("cost 1 − ζ   (0 allowed, 1 forbidden)")
     _save(figure, path)
-
-
-def lap_corners(cells: int) -> list[tuple[int, int]]:
-    """Where each cell of a square lap is drawn, clockwise from the upper left."""
-    side = cells // 4
-    positions = []
-    for cell in range(cells):
-        edge, along = divmod(cell, side)
-        positions.append(
-            [
-                (along, side),
-                (side, side - along),
-                (side - along, 0),
-                (0, along),
-            ][edge]
-        )
-    return positions
 
 
 def _lap(axes: Axes, colours: np.ndarray, coins: Sequence[int], *, turn: int) -> None:

@@ -29,7 +29,8 @@ class Curves(NamedTuple):
 
     Attributes:
       steps: environment steps of one seed, shape (E,).
-      values: by name, shape (E, seeds); `return` and `violation_rate` among them.
+      values: by name, shape (E, seeds); `return` among them, and where
+        a true cost is known `violation_rate`.
     """
 
     steps: np.ndarray
@@ -118,10 +119,12 @@ def read_curves(folder: Path) -> tuple[list[int], Curves]:
             f"{folder}`, and look again."
         )
     histories = [record["history"][:rows] for record in records]
-    names = [name for name in histories[0][-1] if name not in ("updates", "steps")]
+    named = dict.fromkeys(name for rows in histories for row in rows for name in row)
+    names = [name for name in named if name not in ("updates", "steps")]
 
     def columns(record: dict[str, Any], name: str) -> list[list[float]]:
-        # The first row was measured before any update, and so has fewer names.
+        # The first row was measured before any update, and some rows without the end
+        # of an episode, and so they have fewer names.
         absent = [np.nan] * len(record["seeds"])
         return [row.get(name, absent) for row in record["history"][:rows]]
 

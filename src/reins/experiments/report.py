@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -63,11 +64,38 @@ class ProgressBar:
     def __init__(self, bars: Progress, total: int):
         self.bars = bars
         self.task = bars.add_task("compiling", total=total)
+        self.latest: dict[loops.Group, dict[str, Any]] = {}
 
     def __call__(self, progress: loops.Progress) -> None:
         self.bars.advance(self.task, progress.steps)
-        if progress.row is not None:
-            self.bars.update(self.task, description=_latest(progress))
+        if told := self.tell(progress):
+            self.bars.update(self.task, description=told)
+
+    def tell(self, progress: loops.Progress) -> str:
+        """How the group that reports is doing, in a line; empty when nothing is new."""
+        known = self.latest.setdefault(progress.group, {})
+        known |= (progress.info or {}) | (progress.row or {})
+        if progress.info is None and progress.row is None:
+            return ""
+        group = progress.group
+        found = [
+            f"{label} {known[name][0]:{form}}"
+            for name, label, form in QUANTITIES
+            if name in known
+        ]
+        return f"{group.name} {group.seeds[0]}: {', '.join(found)}"
+
+
+QUANTITIES = [
+    ("return", "return", ".1f"),
+    ("train/episode_return", "return (train)", ".1f"),
+    ("violation_rate", "viol.", ".3f"),
+    ("multiplier", "mult.", ".2f"),
+    ("kl_old_new", "kl", ".4f"),
+    ("entropy", "entropy", ".2f"),
+    ("constraint/ess_fraction", "ess", ".2f"),
+]
+"""What the progress shows of a seed, as far as its agent reports it: name, label, form."""
 
 
 class ProgressLines(ProgressBar):
@@ -78,16 +106,30 @@ class ProgressLines(ProgressBar):
         self.total = total
         self.steps = 0
         self.lock = threading.Lock()
+        self.latest = {}
+        self.began: tuple[float, int] | None = None
 
     def __call__(self, progress: loops.Progress) -> None:
         with self.lock:
+            told = self.tell(progress)
             before = self.steps
             self.steps += progress.steps
+            if self.began is None and progress.info is not None:
+                self.began = time.monotonic(), self.steps
             tenths = [10 * steps // self.total for steps in (before, self.steps)]
-        if tenths[1] > tenths[0]:
+            if tenths[1] == tenths[0] or self.began is None:
+                return
             self.terminal.say(
                 f"{10 * tenths[1]:3d} %  {self.steps:,} of {self.total:,} steps"
+                f"{self._pace(*self.began)}  {told}"
             )
+
+    def _pace(self, since: float, steps: int) -> str:
+        taken, seconds = self.steps - steps, time.monotonic() - since
+        if taken == 0 or seconds == 0.0:
+            return ""
+        left = (self.total - self.steps) * seconds / taken
+        return f"  {taken / seconds:,.0f} steps/s, {left:.0f} s left"
 
 
 class _Rate(ProgressColumn):
@@ -96,23 +138,18 @@ class _Rate(ProgressColumn):
         return Text("- steps/s" if speed is None else f"{speed:,.0f} steps/s")
 
 
-def _latest(progress: loops.Progress) -> str:
-    row, group = progress.row or {}, progress.group
-    return (
-        f"{group.name} {group.seeds[0]}: return {row['return'][0]:.1f}, "
-        f"viol. {row['violation_rate'][0]:.3f}"
-    )
-
-
 def result_tables(
     methods: Mapping[str, Mapping[str, Any]], expert: Mapping[str, Any] | None
 ) -> list[Table]:
     """Return and violation rate of each method: every seed, and interquartile mean."""
+    measures = [
+        ("Return per episode", "final_return", ".1f"),
+        ("Violations per step", "final_violation_rate", ".4f"),
+    ]
     return [
-        _measure_table("Return per episode", "final_return", ".1f", methods, expert),
-        _measure_table(
-            "Violations per step", "final_violation_rate", ".4f", methods, expert
-        ),
+        _measure_table(title, name, form, methods, expert)
+        for title, name, form in measures
+        if all(name in summary for summary in methods.values())
     ]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reins.envs import env_entry
+from reins.envs import true_rule, twin_ids
 from reins.envs.gridworld import COINS
 from reins.errors import ReinsError, RunError
 from reins.experiments import plot
@@ -19,9 +19,9 @@ from reins.experiments.config import (
     from_record,
     to_record,
 )
-from reins.experiments.engines.local import group_seeds, run_groups
+from reins.experiments.engines.local import group_seeds, make_programs, run_groups
 from reins.experiments.files import write_json
-from reins.experiments.loops import Group, Progress, compile_program, make_program
+from reins.experiments.loops import Group, Progress
 from reins.experiments.record import (
     CONFIG_FILE,
     SUMMARY_FILE,
@@ -92,10 +92,17 @@ def prepare(config: TrainConfig | LearnConfig, folder: Path) -> Run:
     """Build what a run needs, without starting it."""
     grouped = group_seeds(config.run.seed_list)  # before JAX is used for anything
     task = build(config)
-    program = compile_program(make_program(task, config.run), len(grouped[0]))
+    programs = make_programs(task, config.run, grouped)
     groups = [
-        Group(config.agent, seeds, program, config.run, checkpoint_file(folder, seeds))
-        for seeds in grouped
+        Group(
+            config.agent,
+            config.env,
+            seeds,
+            program,
+            config.run,
+            checkpoint_file(folder, seeds),
+        )
+        for seeds, program in zip(grouped, programs, strict=True)
     ]
     return Run(folder, config, task, groups)
 
@@ -165,7 +172,7 @@ def demo_configs(settings: RunConfig) -> dict[str, TrainConfig | LearnConfig]:
         method: LearnConfig(DEMO_ENV, DEMO_DEMONSTRATIONS, method, run=settings)
         for method in ("icrl", "classifier", "gail-constraint")
     }
-    judge = env_entry(DEMO_ENV).constrained
+    judge = twin_ids(DEMO_ENV)[1]
     nominal = TrainConfig("ppo", DEMO_ENV, return_env=judge, run=settings)
     return {**learners, "nominal": nominal}
 
@@ -224,10 +231,9 @@ def _without_head(summary: Summary) -> Summary:
 def _draw_rules(path: Path, runs: Mapping[str, Run]) -> None:
     """The learned rules, means over seeds, beside the true one, on the lap."""
     configs = [run.config for run in runs.values()]
-    entry = env_entry(configs[0].env)
-    if entry.rule is None:
+    rule = true_rule(configs[0].env)
+    if rule is None:
         return
-    rule = entry.rule()
     costs = {"true rule": np.asarray(rule.forbidden, float)}
     for name, run in runs.items():
         constraints = list(learned_constraints(run).values())

@@ -6,19 +6,20 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from reins.constraints import Constraint
-from reins.data import Demonstrations, Episodes, run_episodes
+from reins.data import Demonstrations, Episodes
 from reins.divergences import total_variation
-from reins.envs import Rule, env_entry
+from reins.envs import Rule, true_rule
 from reins.experiments.build import Task
 from reins.experiments.checkpoint import load_checkpoint
 from reins.experiments.config import LearnConfig, TrainConfig, to_record
 from reins.experiments.constraint_file import save_constraint
 from reins.experiments.files import load_demonstrations
-from reins.experiments.loops import Group, SeedState
-from reins.experiments.record import read_curves, versions, wall_seconds, with_interval
+from reins.experiments.judge import episodes_of
+from reins.experiments.loops import Group
+from reins.experiments.program import SeedState
+from reins.experiments.record import Curves, read_curves, versions, wall_seconds, with_interval
 from reins.policies import Policy
 from reins.types import Key
 
@@ -48,21 +49,32 @@ def summarise(run: Run) -> Summary:
         **judged(
             run.task,
             curves.values["return"][-1].tolist(),
-            curves.values["violation_rate"][-1].tolist(),
+            _last(curves, "violation_rate"),
         ),
-        "evaluation_episodes": settings.evaluation_episodes,
+        "evaluation_episodes": run.task.evaluation_episodes,
         "steps_per_second": steps * len(seeds) / seconds,
         "wall_seconds": seconds,
         "versions": versions(),
     }
 
 
-def judged(task: Task, returns: list[float], rates: list[float]) -> Summary:
-    """Final return and violation rate, with where they were measured."""
-    return {
+def _last(curves: Curves, name: str) -> list[float] | None:
+    return curves.values[name][-1].tolist() if name in curves.values else None
+
+
+def judged(task: Task, returns: list[float], rates: list[float] | None) -> Summary:
+    """Final return and violation rate, with where they were measured.
+
+    Without a rate, since no environment told a cost, there are only the returns.
+    """
+    found = {
         "final_return": returns,
         "final_return_interval": with_interval(returns),
         "return_env": task.return_env.name,
+    }
+    if rates is None:
+        return found
+    return found | {
         "final_violation_rate": rates,
         "final_violation_rate_interval": with_interval(rates),
         "violation_env": task.violation_env.name,
@@ -96,10 +108,10 @@ def write_constraints(run: Run) -> Summary:
         about = {"seed": seed, "config": to_record(run.config), "versions": versions()}
         save_constraint(constraint_file(run.folder, seed), constraint, about)
     files = [constraint_file(run.folder, seed).name for seed in constraints]
-    entry = env_entry(run.config.env)
-    if entry.rule is None:
+    rule = true_rule(run.config.env)
+    if rule is None:
         return {"files": files}
-    return {"files": files, **judge_rule(entry.rule(), list(constraints.values()))}
+    return {"files": files, **judge_rule(rule, list(constraints.values()))}
 
 
 def judge_rule(rule: Rule, constraints: list[Constraint]) -> Summary:
@@ -127,8 +139,8 @@ def rule_costs(rule: Rule, constraints: list[Constraint]) -> np.ndarray:
 def summarise_expert(config: LearnConfig) -> Summary:
     """The demonstrations' own returns, and violations of the true rule."""
     demonstrations = load_demonstrations(config.demonstrations)
-    rule = env_entry(config.env).rule
-    rate = None if rule is None else violation_rate(demonstrations, rule())
+    rule = true_rule(config.env)
+    rate = None if rule is None else violation_rate(demonstrations, rule)
     return {
         "demonstrations": str(config.demonstrations),
         "made_by": demonstrations.made_by,
@@ -152,19 +164,16 @@ def occupancy_distances(run: Run) -> list[float] | None:
 
     Source: S2, problem statement.
     """
-    entry = env_entry(run.config.env)
-    if entry.rule is None or not isinstance(run.config, LearnConfig):
+    rule = true_rule(run.config.env)
+    if rule is None or not isinstance(run.config, LearnConfig):
         return None
-    rule, episodes = entry.rule(), run.config.run.evaluation_episodes
+    episodes = run.task.evaluation_episodes
     demonstrations = load_demonstrations(run.config.demonstrations)
     expert = demonstrated_occupancy(demonstrations, rule)
 
     @jax.jit
     def behave(policy: Policy, key: Key) -> Episodes:
-        def act(observations: Array, key: Key) -> Array:
-            return policy(observations).sample(key)
-
-        return run_episodes(run.task.violation_env, act, key, episodes)
+        return episodes_of(run.task.violation_env, policy, key, episodes)
 
     distances = []
     for seed, state in final_states(run).items():

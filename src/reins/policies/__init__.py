@@ -6,6 +6,8 @@ from reins.policies.categorical import (
     categorical_policy,
 )
 from reins.policies.gaussian import Gaussian, GaussianPolicy, gaussian_policy
+from reins.policies.host import action_noise, has_host_act, host_act
+from reins.policies.normalised import NormalisedPolicy
 from reins.policies.policy import Distribution, Policy, PolicyInit, policy_for
 from reins.policies.tabular import TabularPolicy, tabular_policy
 
@@ -15,11 +17,15 @@ __all__ = [
     "Distribution",
     "Gaussian",
     "GaussianPolicy",
+    "NormalisedPolicy",
     "Policy",
     "PolicyInit",
     "TabularPolicy",
+    "action_noise",
     "categorical_policy",
     "gaussian_policy",
+    "has_host_act",
+    "host_act",
     "policy_for",
     "tabular_policy",
 ]

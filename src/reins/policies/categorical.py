@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from reins.divergences import categorical_kl
-from reins.networks import MLP
+from reins.networks import MLP, ConvolutionalNetwork, network
 from reins.policies.policy import Distribution, Policy, PolicyInit
 from reins.types import Key
 
@@ -48,19 +48,27 @@ class CategoricalPolicy(Policy):
     """Logits from a network."""
 
     gives: ClassVar[frozenset[str]] = frozenset({"log_prob", "entropy", "enumerable"})
-    network: MLP
+    network: MLP | ConvolutionalNetwork
 
-    def __call__(self, observations: Float[Array, "*batch D"]) -> Categorical:
+    def __call__(self, observations: Shaped[Array, "..."]) -> Categorical:
         return Categorical(self.network(observations))
 
 
 def categorical_policy(
-    observation_size: int, actions: int, *, hidden: Sequence[int] = (64, 64)
+    observations: int | tuple[int, ...],
+    actions: int,
+    *,
+    hidden: Sequence[int] = (64, 64),
 ) -> PolicyInit:
-    """A softmax policy on an MLP; near uniform at the start (last gain 0.01)."""
+    """A softmax policy on a network; near uniform at the start (last gain 0.01).
+
+    Args:
+      observations: their length, or (height, width, channels) of pictures.
+      actions: how many there are.
+    """
 
     def init(key: Key) -> CategoricalPolicy:
-        sizes = (observation_size, *hidden, actions)
-        return CategoricalPolicy(MLP(key, sizes, final_gain=0.01))
+        logits = network(key, observations, (*hidden, actions), final_gain=0.01)
+        return CategoricalPolicy(logits)
 
     return init

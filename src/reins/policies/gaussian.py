@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from reins.divergences import gaussian_kl
-from reins.networks import MLP
+from reins.networks import MLP, ConvolutionalNetwork, network
 from reins.policies.policy import Distribution, Policy, PolicyInit
 from reins.types import Key
 
@@ -40,31 +41,48 @@ class Gaussian(Distribution):
 
 
 class GaussianPolicy(Policy):
-    """A mean from a network and one free log-scale per action dimension."""
+    """A mean from a network and one free log-scale per action dimension.
+
+    Both are in units of `half_width` around `centre`: where actions have bounds, the
+    network's −1 and 1 are those bounds, whatever their size.
+    """
 
     gives: ClassVar[frozenset[str]] = frozenset(
         {"log_prob", "entropy", "reparameterised"}
     )
-    network: MLP
+    network: MLP | ConvolutionalNetwork
     log_std: Float[Array, " D"]
+    centre: tuple[float, ...] = eqx.field(static=True)
+    half_width: tuple[float, ...] = eqx.field(static=True)
 
-    def __call__(self, observations: Float[Array, "*batch D"]) -> Gaussian:
-        mean = self.network(observations)
-        return Gaussian(mean, jnp.broadcast_to(self.log_std, mean.shape))
+    def __call__(self, observations: Shaped[Array, "..."]) -> Gaussian:
+        half_width = jnp.asarray(self.half_width)
+        mean = jnp.asarray(self.centre) + half_width * self.network(observations)
+        log_std = self.log_std + jnp.log(half_width)
+        return Gaussian(mean, jnp.broadcast_to(log_std, mean.shape))
 
 
 def gaussian_policy(
-    observation_size: int,
+    observations: int | tuple[int, ...],
     action_size: int,
     *,
     hidden: Sequence[int] = (64, 64),
     log_std: float = 0.0,
+    centre: Sequence[float] | None = None,
+    half_width: Sequence[float] | None = None,
 ) -> PolicyInit:
-    """A Gaussian policy on an MLP, mean near 0 at the start, scale exp(`log_std`)."""
+    """A Gaussian policy on an MLP: mean near `centre`, scale `half_width` exp(`log_std`).
+
+    Args:
+      observations: their length, or (height, width, channels) of pictures.
+      centre, half_width: of the actions, one for each dimension; 0 and 1 when None.
+    """
+    middle = (0.0,) * action_size if centre is None else tuple(map(float, centre))
+    half = (1.0,) * action_size if half_width is None else tuple(map(float, half_width))
 
     def init(key: Key) -> GaussianPolicy:
-        sizes = (observation_size, *hidden, action_size)
-        network = MLP(key, sizes, final_gain=0.01)
-        return GaussianPolicy(network, jnp.full(action_size, log_std, float))
+        mean = network(key, observations, (*hidden, action_size), final_gain=0.01)
+        log_stds = jnp.full(action_size, log_std, float)
+        return GaussianPolicy(mean, log_stds, middle, half)
 
     return init

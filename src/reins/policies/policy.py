@@ -2,9 +2,9 @@
 
 import abc
 from collections.abc import Callable
-from typing import ClassVar
 
 import equinox as eqx
+import numpy as np
 from gymnasium import spaces
 from jaxtyping import Array, Float, Shaped
 
@@ -37,14 +37,16 @@ class Distribution(eqx.Module):
 
 
 class Policy(eqx.Module):
-    """π(a|s), with its parameters.
+    """π(a|s), with its parameters."""
 
-    `gives` names what an estimator may ask of it: `log_prob`, `entropy`,
-    `reparameterised` (samples that carry a gradient), `enumerable` (a finite set of
-    actions).
-    """
+    @property
+    @abc.abstractmethod
+    def gives(self) -> frozenset[str]:
+        """What an estimator may ask of it; a leaf names it as a `ClassVar`.
 
-    gives: ClassVar[frozenset[str]]
+        `log_prob`, `entropy`, `reparameterised` (samples that carry a gradient),
+        `enumerable` (a finite set of actions).
+        """
 
     @abc.abstractmethod
     def __call__(self, observations: Float[Array, "..."]) -> Distribution:
@@ -68,15 +70,40 @@ def policy_for(
     from reins.policies.categorical import categorical_policy
     from reins.policies.gaussian import gaussian_policy
 
-    size = flat_size(observation_space)
+    seen = observation_shape(observation_space)
     if isinstance(action_space, spaces.Discrete) and action_space.start == 0:
-        return categorical_policy(size, int(action_space.n), hidden=hidden)
+        return categorical_policy(seen, int(action_space.n), hidden=hidden)
     if isinstance(action_space, spaces.Box) and len(action_space.shape) == 1:
-        return gaussian_policy(size, action_space.shape[0], hidden=hidden)
+        centre, half_width = action_range(action_space)
+        return gaussian_policy(
+            seen,
+            action_space.shape[0],
+            hidden=hidden,
+            centre=centre,
+            half_width=half_width,
+        )
     raise CapabilityError(
         f"no policy for the action space {action_space}: it must be Discrete, counted "
-        "from 0, or a Box with one axis. Wrap the environment so that its actions are."
+        "from 0, or a Box with one axis. Wrap the environment so that its actions are: "
+        "gymnasium.wrappers.TransformAction does."
     )
+
+
+def action_range(space: spaces.Box) -> tuple[list[float], list[float]]:
+    """Centre and half width of each action dimension; 0 and 1 where it has no bounds."""
+    bounded = np.isfinite(space.low) & np.isfinite(space.high) & (space.low < space.high)
+    low, high = np.where(bounded, space.low, -1.0), np.where(bounded, space.high, 1.0)
+    return ((low + high) / 2).tolist(), ((high - low) / 2).tolist()
+
+
+def observation_shape(space: spaces.Space) -> int | tuple[int, ...]:
+    """What networks are made for: a vector's length, or the shape of pictures.
+
+    Raises: CapabilityError when observations are neither.
+    """
+    if isinstance(space, spaces.Box) and len(space.shape) == 3:
+        return space.shape
+    return flat_size(space)
 
 
 def flat_size(observation_space: spaces.Space) -> int:

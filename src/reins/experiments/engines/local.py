@@ -14,7 +14,12 @@ from typing import Any
 
 import jax
 
-from reins.experiments.loops import Group, Program, Progress, run_group
+from reins.envs import HostEnv
+from reins.experiments.build import Task
+from reins.experiments.config import RunConfig
+from reins.experiments.host import host_parts, host_program
+from reins.experiments.loops import Group, Progress, run_group
+from reins.experiments.program import Program, compiled_program
 
 
 def use_all_cores() -> None:
@@ -23,12 +28,16 @@ def use_all_cores() -> None:
     Each thread then computes what it asks for itself: with work queued up for two
     devices, JAX 0.10.2 can stall (docs/decisions/0003-seeds-on-cores.md).
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     try:
-        jax.config.update("jax_num_cpu_devices", cores)
+        jax.config.update("jax_num_cpu_devices", cores())
     except RuntimeError:
         return
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 def group_seeds(seeds: Sequence[int]) -> list[tuple[int, ...]]:
@@ -37,6 +46,24 @@ def group_seeds(seeds: Sequence[int]) -> list[tuple[int, ...]]:
     if jax.default_backend() == "cpu":
         return [(seed,) for seed in seeds]
     return [tuple(seeds)]
+
+
+def make_programs(
+    task: Task, run: RunConfig, grouped: Sequence[tuple[int, ...]]
+) -> list[Program]:
+    """The program of each group, compiled once for all on each device.
+
+    Groups that are trained at the same time share the cores between their simulators.
+    """
+    seeds = len(grouped[0])
+    if not isinstance(task.env, HostEnv):
+        return [compiled_program(task, run, seeds)] * len(grouped)
+    parts = host_parts(task, run, seeds)
+    at_once = min(len(grouped), len(jax.local_devices()))
+    threads = max(1, cores() // at_once)
+    return [
+        host_program(task, run, parts, seeds=seeds, threads=threads) for _ in grouped
+    ]
 
 
 def run_groups(

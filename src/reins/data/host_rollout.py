@@ -1,0 +1,218 @@
+"""Rollouts of environments outside JAX, stepped together as numpy arrays."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Float, Int, Shaped
+
+from reins.data.rollout import Episodes
+from reins.envs import HostEnv, VectorEnv, is_image
+from reins.types import Trajectory
+
+HostAct = Callable[[np.ndarray, int], np.ndarray]
+"""(observations of all environments, step) -> their actions."""
+
+EPISODE_STEPS = 100
+"""Whole episodes are run by so many steps at once, until all have ended."""
+
+
+class EnvironmentFault(Exception):
+    """An environment that broke its promise at a step of a rollout.
+
+    Attributes:
+      step: of the rollout, from 0.
+      place: which of the parallel environments, or None where it cannot be known.
+      what: what was found, and what was expected.
+    """
+
+    def __init__(self, step: int, place: int | None, what: str):
+        super().__init__(what)
+        self.step, self.place, self.what = step, place, what
+
+
+class Standing(NamedTuple):
+    """Where every parallel environment stands.
+
+    Attributes:
+      observations: what the next actions answer.
+      times: steps taken in the present episode.
+      returns: rewards summed over it so far.
+    """
+
+    observations: Shaped[np.ndarray, "N ..."]
+    times: Int[np.ndarray, " N"]
+    returns: Float[np.ndarray, " N"]
+
+
+class Finished(NamedTuple):
+    """The episodes that ended in a rollout: where, how long, with what return."""
+
+    places: Int[np.ndarray, " E"]
+    lengths: Int[np.ndarray, " E"]
+    returns: Float[np.ndarray, " E"]
+
+
+def start_host_rollout(env: HostEnv, vector: VectorEnv, seeds: np.ndarray) -> Standing:
+    """Begin an episode in every environment.
+
+    Raises: EnvironmentFault when that cannot be done.
+    """
+    try:
+        observations = as_kept(env, vector.reset([int(seed) for seed in seeds]))
+    except Exception as error:
+        raise EnvironmentFault(0, None, f"reset raised {_named(error)}") from error
+    _check(env, observations[:, None], np.zeros((len(seeds), 1)))
+    n = len(observations)
+    return Standing(observations, np.zeros(n, np.int32), np.zeros(n, np.float32))
+
+
+def host_rollout(
+    env: HostEnv, vector: VectorEnv, act: HostAct, standing: Standing, *, steps: int
+) -> tuple[Standing, Trajectory, Finished]:
+    """Act for `steps` steps in every environment; the same contract as `rollout`.
+
+    A step that did nothing but reset its environment is masked out; its time is -1.
+
+    Returns: where the environments stand, N rows of T steps as numpy arrays, and the
+      episodes that ended.
+
+    Raises: EnvironmentFault when an environment raises, or shows something that is not
+      finite or not in its observation space.
+    """
+    n = len(standing.times)
+    batch = _empty(env, n, steps)
+    observations, times, returns = standing
+    times, returns = times.copy(), returns.astype(np.float64)
+    ended: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for t in range(steps):
+        try:
+            actions = act(observations, t)
+            result = vector.step(actions)
+            batch.observations[:, t] = observations
+            batch.actions[:, t] = actions
+            batch.rewards[:, t] = result.rewards
+            batch.costs[:, t] = result.costs
+            batch.next_observations[:, t] = result.observations
+        except Exception as error:
+            raise EnvironmentFault(t, None, f"step raised {_named(error)}") from error
+        ends = result.terminated | result.truncated
+        batch.terminated[:, t] = result.terminated
+        batch.truncated[:, t] = result.truncated
+        batch.mask[:, t] = result.mask
+        batch.times[:, t] = np.where(result.mask, times, -1)
+        returns += result.rewards
+        times = np.where(result.mask, times + 1, 0)
+        if ends.any():
+            where = np.flatnonzero(ends)
+            ended.append((where, times[where], returns[where]))
+            times, returns = np.where(ends, 0, times), np.where(ends, 0.0, returns)
+        observations = result.following
+    _check(env, batch.next_observations, batch.rewards, batch.costs)
+    last = as_kept(env, observations)
+    _check(env, last[:, None], np.zeros((n, 1)))
+    stands = Standing(last, times.astype(np.int32), returns.astype(np.float32))
+    return stands, batch, _finished(ended)
+
+
+def run_host_episodes(
+    env: HostEnv, vector: VectorEnv, act: HostAct, seeds: np.ndarray
+) -> Episodes:
+    """One episode in each environment, from reset to end; as `run_episodes`.
+
+    Raises: EnvironmentFault as `host_rollout`.
+    """
+    standing = start_host_rollout(env, vector, seeds)
+    going = np.ones(len(seeds), bool)
+    parts, masks, done = [], [], 0
+    while going.any() and done < env.horizon:
+        steps, before = min(EPISODE_STEPS, env.horizon - done), done
+        standing, part, _ = host_rollout(
+            env, vector, lambda o, t, at=before: act(o, at + t), standing, steps=steps
+        )
+        ends = part.terminated | part.truncated
+        earlier = np.cumsum(ends, axis=1) - ends
+        masks.append(going[:, None] & (earlier == 0) & part.mask)
+        parts.append(part)
+        going, done = going & ~ends.any(axis=1), done + steps
+    whole = Trajectory(*(np.concatenate(x, axis=1) for x in zip(*parts, strict=True)))
+    mask = np.concatenate(masks, axis=1)
+    return Episodes(
+        whole._replace(mask=mask),
+        returns=np.sum(np.where(mask, whole.rewards, 0.0), axis=1),
+        costs=np.sum(np.where(mask, whole.costs, 0.0), axis=1),
+        lengths=np.sum(mask, axis=1),
+    )
+
+
+def as_kept(env: HostEnv, observations: np.ndarray) -> np.ndarray:
+    """Observations in the type that batches keep them in."""
+    return np.array(observations, env.observation_space.dtype)
+
+
+def _empty(env: HostEnv, n: int, steps: int) -> Trajectory:
+    seen, done = env.observation_space, env.action_space
+    kind = np.int32 if isinstance(done, spaces.Discrete) else np.float32
+
+    def room(shape: tuple[int, ...] | None, dtype: object) -> np.ndarray:
+        return np.empty((n, steps, *(shape or ())), dtype)  # pyright: ignore
+
+    return Trajectory(
+        observations=room(seen.shape, seen.dtype),
+        actions=room(done.shape, kind),
+        rewards=room((), np.float32),
+        costs=room((), np.float32),
+        terminated=room((), bool),
+        truncated=room((), bool),
+        next_observations=room(seen.shape, seen.dtype),
+        mask=room((), bool),
+        times=room((), np.int32),
+    )
+
+
+def _finished(ended: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Finished:
+    if not ended:
+        return Finished(np.zeros(0, int), np.zeros(0, int), np.zeros(0))
+    return Finished(*(np.concatenate(parts) for parts in zip(*ended, strict=True)))
+
+
+def _check(
+    env: HostEnv,
+    observations: Shaped[np.ndarray, "N T ..."],
+    *amounts: Shaped[np.ndarray, "N T"],
+) -> None:
+    """Refuse what is not finite, and observations outside their space."""
+    for name, values in zip(("reward", "cost"), amounts, strict=False):
+        _refuse(~np.isfinite(values), values, f"{name} {{found}}; expected a number")
+    space = env.observation_space
+    if not isinstance(space, spaces.Box) or is_image(space):
+        return
+    axes = tuple(range(2, observations.ndim))
+    bad = ~np.isfinite(observations)
+    expected = "expected finite numbers"
+    _refuse(bad.any(axes), observations, f"observation {{found}}; {expected}")
+    slack = 1e-5 * np.maximum(1.0, np.abs(np.nan_to_num(space.low, posinf=0, neginf=0)))
+    low = space.low - slack
+    slack = 1e-5 * np.maximum(
+        1.0, np.abs(np.nan_to_num(space.high, posinf=0, neginf=0))
+    )
+    outside = (observations < low) | (observations > space.high + slack)
+    _refuse(
+        outside.any(axes),
+        observations,
+        f"observation {{found}}, outside its space {space}",
+    )
+
+
+def _refuse(bad: np.ndarray, values: np.ndarray, sentence: str) -> None:
+    if not bad.any():
+        return
+    step = int(np.flatnonzero(bad.any(axis=0))[0])
+    place = int(np.flatnonzero(bad[:, step])[0])
+    found = np.array2string(values[place, step], precision=4, threshold=12)
+    raise EnvironmentFault(step, place, f"it showed {sentence.format(found=found)}")
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,173 @@
+"""Gymnasium's vector environments in each autoreset mode, brought to one contract.
+
+Gymnasium lets a vector environment reset itself in three ways, and each shows the last
+observation of an episode, its reward and its info in another place:
+
+- *next-step*: the step after the last one ignores its action and only resets;
+- *same-step*: the last step already shows the first observation of the next episode;
+  its own observation and info are in `info["final_obs"]` and `info["final_info"]`;
+- *disabled*: nothing is reset until it is asked for.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector import VectorEnv as GymnasiumVectorEnv
+from jaxtyping import Bool, Shaped
+
+from reins.envs.vector import VectorEnv, VectorStep
+from reins.errors import CapabilityError
+
+
+class AutoresetVector(VectorEnv):
+    """A Gymnasium vector environment, or one with the same methods, as a `VectorEnv`.
+
+    Costs are `info["cost"]`, 0 where there is none. A step that is both terminated and
+    truncated counts as terminated. A step that says terminated and
+    `info["TimeLimit.truncated"]`, as environments do that know no `truncated`, counts
+    as truncated.
+
+    Args:
+      inner: the environments.
+      mode: how they reset themselves; what their metadata say when None.
+
+    Raises: CapabilityError when neither says so.
+    """
+
+    def __init__(self, inner: GymnasiumVectorEnv, mode: AutoresetMode | None = None):
+        self.inner = inner
+        self.mode = autoreset_mode(inner) if mode is None else mode
+        self.clip = action_clip(inner.single_action_space)
+        self._ended = np.zeros(inner.num_envs, bool)
+
+    def reset(self, seeds: Sequence[int]) -> Shaped[np.ndarray, "N ..."]:
+        self._ended = np.zeros(len(seeds), bool)
+        observations, _ = self.inner.reset(seed=list(seeds))
+        return np.array(observations)
+
+    def step(self, actions: Shaped[np.ndarray, "N ..."]) -> VectorStep:
+        observations, rewards, terminated, truncated, info = self.inner.step(
+            self.clip(actions)
+        )
+        shown = np.array(observations)
+        if self.mode == AutoresetMode.NEXT_STEP:
+            mask = ~self._ended
+            result = _result(shown, rewards, terminated, truncated, info, mask)
+            self._ended = result.terminated | result.truncated
+            return result
+        mask = np.ones(len(shown), bool)
+        result = _result(shown, rewards, terminated, truncated, info, mask)
+        ended = result.terminated | result.truncated
+        if not ended.any():
+            return result
+        if self.mode == AutoresetMode.SAME_STEP:
+            return _with_final(result, ended, info)
+        following, _ = self.inner.reset(options={"reset_mask": ended})
+        return result._replace(following=np.array(following))
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def autoreset_mode(inner: Any) -> AutoresetMode:
+    """How a vector environment resets itself, by its metadata.
+
+    Raises: CapabilityError when they do not say.
+    """
+    mode = (inner.metadata or {}).get("autoreset_mode")
+    if isinstance(mode, AutoresetMode):
+        return mode
+    modes = {m.value: m for m in AutoresetMode} | {m.name: m for m in AutoresetMode}
+    if mode not in modes:
+        raise CapabilityError(
+            f"a vector environment ({type(inner).__name__}) says autoreset_mode "
+            f"{mode!r} in its metadata; without one of {', '.join(modes)} nobody can "
+            "know which observation ends an episode. Set its metadata, or use the "
+            "single environment and let reins make copies of it."
+        )
+    return modes[mode]
+
+
+def action_clip(space: spaces.Space) -> Callable[[np.ndarray], np.ndarray]:
+    """What is done to actions at an environment's door: bounds, and its type."""
+    if not isinstance(space, spaces.Box):
+        return lambda actions: np.asarray(actions)
+    low, high, kind = space.low, space.high, space.dtype
+
+    def clip(actions: np.ndarray) -> np.ndarray:
+        return np.minimum(np.maximum(actions, low), high).astype(kind, copy=False)
+
+    return clip
+
+
+def _result(
+    shown: np.ndarray,
+    rewards: Any,
+    terminated: Any,
+    truncated: Any,
+    info: dict[str, Any],
+    mask: Bool[np.ndarray, " N"],
+) -> VectorStep:
+    """One step's arrays; where the mask is False nothing happened but a reset."""
+    terminated = np.asarray(terminated, bool) & mask
+    truncated = np.asarray(truncated, bool) & mask
+    if "TimeLimit.truncated" in info:
+        out_of_time = np.asarray(info["TimeLimit.truncated"], bool) & mask
+        truncated, terminated = truncated | out_of_time, terminated & ~out_of_time
+    return VectorStep(
+        observations=shown,
+        rewards=np.where(mask, np.asarray(rewards, np.float64), 0.0),
+        costs=np.where(mask, _costs(info, len(shown)), 0.0),
+        terminated=terminated,
+        truncated=truncated & ~terminated,
+        mask=mask,
+        following=shown,
+    )
+
+
+def _with_final(
+    result: VectorStep, ended: Bool[np.ndarray, " N"], info: dict[str, Any]
+) -> VectorStep:
+    """Put the last observations and costs of ended episodes where they belong."""
+    final = info.get("final_obs")
+    if final is None:
+        raise CapabilityError(
+            "a vector environment in same-step mode ended an episode without "
+            '`info["final_obs"]`; the last observation is lost, and with it the value '
+            "of a truncated episode. Use another autoreset mode."
+        )
+    observations, costs = result.observations.copy(), result.costs.copy()
+    for i in np.flatnonzero(ended):
+        observations[i] = final[i]
+    last = info.get("final_info", {})
+    if "cost" in last:
+        costs[ended] = _costs(last, len(costs))[ended]
+    return result._replace(observations=observations, costs=costs)
+
+
+def _costs(info: dict[str, Any], n: int) -> np.ndarray:
+    if "cost" not in info:
+        return np.zeros(n)
+    return np.asarray(info["cost"], np.float64)
+
+
+class EnvPoolVector(AutoresetVector):
+    """An EnvPool, which always resets in the next step and is seeded when it is made.
+
+    Args:
+      make: (seeds) -> the pool, one seed for each environment.
+    """
+
+    def __init__(self, make: Callable[[Sequence[int]], Any], n: int):
+        self._make = make
+        super().__init__(make(range(n)), AutoresetMode.NEXT_STEP)
+
+    def reset(self, seeds: Sequence[int]) -> Shaped[np.ndarray, "N ..."]:
+        self.inner.close()
+        self.inner = self._make(seeds)
+        self._ended = np.zeros(len(seeds), bool)
+        observations, _ = self.inner.reset()
+        return np.array(observations)

@@ -1,0 +1,216 @@
+"""The check of an environment: nothing is raised, and nothing printed.
+
+An exception of the environment is a finding like any other; what can still be looked at
+after it is looked at.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from reins.envs.check.finding import Finding, attempt, error, merged, placed, warning
+from reins.envs.check.play import Episode, play, repeat_findings, reset
+from reins.envs.check.spaces import (
+    acted_as,
+    action_space_findings,
+    observation_space_findings,
+    observed_as,
+)
+from reins.envs.check.step import signature_findings
+from reins.envs.host import DEFAULT_HORIZON, is_image
+
+LARGE = 100.0
+"""Size from which an observation or a reward is worth scaling."""
+REPEATED = 100
+"""Steps of the episode that is played twice."""
+
+Make = Callable[[str | None], gymnasium.Env]
+"""Render mode -> the environment; None draws nothing."""
+
+
+class Report(NamedTuple):
+    """What was found, and what was seen.
+
+    Attributes:
+      findings: errors first; a fault that was found often stands there once.
+      facts: spaces and what reins makes of them, episodes, scales, speed.
+    """
+
+    findings: tuple[Finding, ...]
+    facts: dict[str, Any]
+
+    def count(self, level: str) -> int:
+        """How many different findings have this level."""
+        return sum(finding.level == level for finding in self.findings)
+
+
+def check_env(
+    make: Make,
+    *,
+    limit: int | None,
+    episodes: int = 3,
+    steps: int = 1000,
+    seed: int = 0,
+    draw: bool = True,
+) -> Report:
+    """Play a few episodes of random actions, and report everything that is wrong.
+
+    Args:
+      make: makes the environment, without a time limit and without Gymnasium's own
+        checks around it.
+      limit: steps after which its registration truncates an episode, if it does.
+      episodes: how many are played, of at most `steps` steps each.
+      seed: of the first reset and of the actions.
+      draw: whether to draw a picture where the environment says that it can.
+    """
+    env, findings = attempt("making it", "", make, None)
+    if findings:
+        return Report(tuple(findings), {})
+    findings += [*observation_space_findings(env), *action_space_findings(env)]
+    facts = {**_space_facts(env, findings), "max_episode_steps": limit}
+    findings += signature_findings(env)
+    room = steps if limit is None else min(steps, limit)
+    played: list[Episode] = []
+    if isinstance(getattr(env, "action_space", None), spaces.Space):
+        env.action_space.seed(seed)
+        for number in range(episodes):
+            episode, wrong = play(env, number, seed=seed, steps=room)
+            played.append(episode)
+            findings += wrong
+        findings += repeat_findings(env, seed=seed, steps=min(room, REPEATED))
+        findings += _scale_findings(env, played)
+    else:
+        findings += reset(env, seed, "reset")[1]
+    findings += _limit_findings(limit, played, room)
+    findings += _drawing_findings(make, env, draw)
+    findings += attempt("close", "", env.close)[1]
+    return Report(merged(findings), {**facts, **_played_facts(env, played)})
+
+
+def _space_facts(env: gymnasium.Env, findings: list[Finding]) -> dict[str, str]:
+    usable = {f.subject for f in findings if f.level == "error"}
+    facts = {}
+    for name, told in (("observation", observed_as), ("action", acted_as)):
+        space = getattr(env, f"{name}_space", None)
+        facts[f"{name}_space"] = str(space)
+        facts[name] = "nothing" if f"{name} space" in usable else told(env)
+    return facts
+
+
+def _played_facts(env: gymnasium.Env, played: list[Episode]) -> dict[str, Any]:
+    rewards = [reward for episode in played for reward in episode.rewards]
+    seconds = sum(episode.seconds for episode in played)
+    modes = _render_modes(env)
+    return {
+        "lengths": [episode.length for episode in played],
+        "endings": [episode.ending for episode in played],
+        "returns": [sum(episode.rewards) for episode in played],
+        "costs": [sum(e.costs) if e.costs else None for e in played],
+        "largest_observation": max((e.largest for e in played), default=None),
+        "rewards": [min(rewards), max(rewards)] if rewards else None,
+        "render_modes": modes if isinstance(modes, list) else [],
+        "steps_per_second": sum(e.length for e in played) / seconds
+        if seconds
+        else None,
+    }
+
+
+def _limit_findings(
+    limit: int | None, played: list[Episode], room: int
+) -> Iterator[Finding]:
+    if limit is not None or not played:
+        return
+    ended = sum(episode.ending in ("terminated", "truncated") for episode in played)
+    yield warning(
+        "time limit",
+        "max_episode_steps in its registration",
+        f"none; {ended} of {len(played)} episodes ended by themselves within {room} "
+        "steps",
+        f"reins truncates after {DEFAULT_HORIZON} steps unless told otherwise: give "
+        "max_episode_steps to gymnasium.register.",
+    )
+
+
+def _scale_findings(env: gymnasium.Env, played: list[Episode]) -> Iterator[Finding]:
+    largest = max(episode.largest for episode in played)
+    space = getattr(env, "observation_space", None)
+    if largest > LARGE and not (isinstance(space, spaces.Space) and is_image(space)):
+        yield warning(
+            "scale of observations",
+            f"numbers up to about {LARGE:g}",
+            f"numbers up to {largest:,.4g}",
+            "Normalise: networks learn best from numbers of about −1 to 1.",
+        )
+    rewards = np.asarray([reward for episode in played for reward in episode.rewards])
+    if len(rewards) and np.max(np.abs(rewards)) > LARGE:
+        yield warning(
+            "scale of rewards",
+            f"rewards up to about ±{LARGE:g}",
+            f"rewards from {rewards.min():,.4g} to {rewards.max():,.4g}",
+            "Divide them by a constant: a critic learns best where returns are small.",
+        )
+    if len(rewards) and not np.any(rewards):
+        yield warning(
+            "reward",
+            "a reward other than 0 now and then",
+            f"0 at each of {len(rewards)} steps under random actions",
+            "A learner that never sees a reward learns nothing from it: check that "
+            "there is one, or pay for steps on the way.",
+        )
+    told = [bool(episode.costs) and len(episode.costs) for episode in played]
+    if any(told) and any(n != e.length for n, e in zip(told, played, strict=True)):
+        yield warning(
+            'info["cost"]',
+            "a cost at every step, or at none",
+            f"one at {sum(told)} of {sum(e.length for e in played)} steps",
+            "Tell 0 where there is none; reins takes it for 0.",
+        )
+
+
+def _render_modes(env: gymnasium.Env) -> Any:
+    metadata = getattr(env, "metadata", None)
+    return metadata.get("render_modes") if isinstance(metadata, dict) else None
+
+
+def _drawing_findings(make: Make, env: gymnasium.Env, draw: bool) -> list[Finding]:
+    """Whether a picture is one, where the environment says that it draws."""
+    modes = _render_modes(env)
+    if not isinstance(modes, list | tuple):
+        remedy = 'Write metadata = {"render_modes": []}, or the modes that there are.'
+        expected = "a list of render_modes in metadata"
+        return [warning("rendering", expected, repr(modes), remedy)]
+    if not draw or "rgb_array" not in modes:
+        return []
+    frame, raised = attempt("rendering", "as rgb_array", _drawn, make)
+    if raised:  # no error: training draws nothing
+        return [finding._replace(level="warning") for finding in raised]
+    if _is_picture(frame):
+        return []
+    array = isinstance(frame, np.ndarray)
+    kind = (
+        f"dtype {frame.dtype}, shape {frame.shape}" if array else type(frame).__name__
+    )
+    expected = "bytes (np.uint8) of shape height x width x 3"
+    remedy = "Return such an array from render where render_mode is rgb_array."
+    return placed([error("rendering", expected, kind, remedy)], "as rgb_array")
+
+
+def _drawn(make: Make) -> Any:
+    env = make("rgb_array")
+    try:
+        reset(env, 0, "")
+        return env.render()
+    finally:
+        env.close()
+
+
+def _is_picture(frame: Any) -> bool:
+    return (
+        isinstance(frame, np.ndarray)
+        and frame.dtype == np.uint8
+        and frame.ndim == 3
+        and frame.shape[2] == 3
+    )

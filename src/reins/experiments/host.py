@@ -1,0 +1,270 @@
+"""The loop around environments outside JAX: numpy steps, compiled updates.
+
+The environments of all seeds of a group are stepped together. Each seed's policy acts
+by one numpy pass per step (`reins.policies.host`), and the agents' `update` is one
+compiled call per batch. An agent cannot tell this loop from the compiled one.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from reins.data import Finished, HostAct, Standing, host_rollout, start_host_rollout
+from reins.envs import HostEnv, VectorEnv
+from reins.experiments.build import Task
+from reins.experiments.config import RunConfig
+from reins.experiments.judge import actor, judge, reset_seeds
+from reins.experiments.program import (
+    EVALUATION,
+    Program,
+    SeedState,
+    acting_key,
+    keys_of,
+    learn,
+    lift,
+    stream,
+)
+from reins.types import Info, Key, Trajectory
+
+RESETTING = 2
+"""Folded into a seed's key for the seeds that its environments are reset with."""
+
+SECONDS = "seconds/"
+"""Begins the names of what an update's parts took; they are no measured quantities."""
+
+
+class Place(NamedTuple):
+    """Where a group's environments stand.
+
+    Attributes:
+      env: all that they need to go on exactly, where that can be saved; else None.
+      standing: what their next actions answer, and totals so far.
+    """
+
+    env: dict[str, Any] | None
+    standing: Standing
+
+
+class HostParts(NamedTuple):
+    """What is compiled of the loop, for groups of so many seeds."""
+
+    begin: Callable[[Array], SeedState]
+    act_keys: Callable[[SeedState], Array]
+    judge_keys: Callable[[SeedState], Array]
+    reset_seeds: Callable[[SeedState], Array]
+    update: Callable[[SeedState, Trajectory], tuple[SeedState, Info]]
+
+
+def host_parts(task: Task, run: RunConfig, seeds: int) -> HostParts:
+    """Compile what all groups of so many seeds share."""
+    cost = getattr(task.env, "cost", None)
+
+    def begin(key: Key) -> SeedState:
+        agent_key, run_key = jax.random.split(key)
+        agent = task.agent.init(agent_key)
+        return SeedState(agent, None, run_key, jnp.zeros((), jnp.int32))
+
+    def update(state: SeedState, batch: Trajectory) -> tuple[SeedState, Info]:
+        if cost is not None:
+            batch = batch._replace(costs=cost(batch.observations, batch.actions))
+        return learn(task.agent, state, batch)
+
+    def seeds_of(state: SeedState) -> Array:
+        return reset_seeds(stream(state, RESETTING), run.environments)
+
+    return HostParts(
+        begin=jax.jit(lift(begin, seeds)),
+        act_keys=jax.jit(lift(acting_key, seeds)),
+        judge_keys=jax.jit(lift(lambda state: stream(state, EVALUATION), seeds)),
+        reset_seeds=jax.jit(lift(seeds_of, seeds)),
+        update=jax.jit(lift(update, seeds), donate_argnums=0),
+    )
+
+
+def host_program(
+    task: Task, run: RunConfig, parts: HostParts, *, seeds: int, threads: int
+) -> Program:
+    """The loop outside JAX, for one group of so many seeds.
+
+    It holds the group's environments; every group needs a program of its own.
+
+    Args:
+      parts: what is compiled, for as many seeds.
+      threads: that simulators may use.
+    """
+    env: Any = task.env
+    copies = Copies(threads)
+
+    def training() -> VectorEnv:
+        return copies("training", env, seeds * run.environments)
+
+    def place(standing: Standing) -> Place:
+        saved = training().save()
+        return jax.tree.map(lambda x: split(x, seeds), Place(saved, standing))
+
+    def begin_episodes(state: SeedState) -> Standing:
+        resets = np.asarray(parts.reset_seeds(state)).ravel()
+        return start_host_rollout(env, training(), resets)
+
+    def init(keys: Array) -> SeedState:
+        state = parts.begin(keys)
+        return state._replace(rollout=place(begin_episodes(state)))
+
+    def standing_of(state: SeedState) -> Standing:
+        """Where the environments stand; after a resume they are brought there."""
+        if copies.begun("training"):
+            return join(state.rollout.standing)
+        saved = state.rollout.env
+        if saved is None:
+            return begin_episodes(state)
+        training().restore(join(saved))
+        return join(state.rollout.standing)
+
+    def advance(state: SeedState) -> tuple[SeedState, Info]:
+        clock = Clock()
+        standing = standing_of(state)
+        keys = parts.act_keys(state)
+        act = clock.timed("act", _acting(state, keys, run))
+        standing, batch, finished = host_rollout(
+            env, training(), act, standing, steps=run.rollout_steps
+        )
+        clock.lap("simulate", apart_from="act")
+        batch = jax.tree.map(lambda x: split(x, seeds), batch)
+        state, info = parts.update(state._replace(rollout=None), batch)
+        info = jax.tree.map(np.asarray, info)
+        clock.lap("update")
+        info |= _episodes(finished, run.environments, seeds) | clock.seconds
+        return state._replace(rollout=place(standing)), info
+
+    def evaluate(state: SeedState) -> Info:
+        keys = parts.judge_keys(state)
+        found = [
+            judge(
+                task,
+                _seed(state, i).policy,
+                keys[i],
+                task.evaluation_episodes,
+                lambda env, n: copies(f"evaluation in {env.name}", env, n),
+            )
+            for i in range(seeds)
+        ]
+        return {name: np.asarray([f[name] for f in found]) for name in found[0]}
+
+    def template() -> SeedState:
+        state = jax.eval_shape(parts.begin, keys_of(range(seeds)))
+        n, space = seeds * run.environments, env.observation_space
+        observations = np.zeros((n, *space.shape), space.dtype)
+        zeros = np.zeros(n, np.int32), np.zeros(n, np.float32)
+        vector = env.make(n, 1)
+        saved = vector.save()
+        vector.close()
+        stands = Place(saved, Standing(observations, *zeros))
+        return state._replace(rollout=jax.tree.map(lambda x: split(x, seeds), stands))
+
+    def put(state: SeedState, device: Any) -> SeedState:
+        # What numpy steps stays with numpy, which also keeps 64 bits as they are.
+        on_device = jax.device_put(state._replace(rollout=None), device)
+        return on_device._replace(rollout=state.rollout)
+
+    return Program(
+        init, advance, evaluate, template, exact=env.saves, put=put, close=copies.close
+    )
+
+
+class Copies:
+    """The copies of environments that one group has open, by what they are for."""
+
+    def __init__(self, threads: int):
+        self.threads = threads
+        self.vectors: dict[str, VectorEnv] = {}
+
+    def __call__(self, purpose: str, env: HostEnv, n: int) -> VectorEnv:
+        if purpose not in self.vectors:
+            self.vectors[purpose] = env.make(n, self.threads)
+        return self.vectors[purpose]
+
+    def begun(self, purpose: str) -> bool:
+        """Whether there are copies for this already."""
+        return purpose in self.vectors
+
+    def close(self) -> None:
+        for vector in self.vectors.values():
+            vector.close()
+        self.vectors.clear()
+
+
+class Clock:
+    """What the parts of an update took, in seconds, under the names that start so."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.since = time.perf_counter()
+
+    def timed(self, part: str, act: HostAct) -> HostAct:
+        """The same function, its time counted."""
+        name = SECONDS + part
+        self.seconds[name] = 0.0
+
+        def counted(observations: np.ndarray, t: int) -> np.ndarray:
+            began = time.perf_counter()
+            actions = act(observations, t)
+            self.seconds[name] += time.perf_counter() - began
+            return actions
+
+        return counted
+
+    def lap(self, part: str, apart_from: str | None = None) -> None:
+        """Count the time since the last lap as this part's."""
+        now = time.perf_counter()
+        other = 0.0 if apart_from is None else self.seconds[SECONDS + apart_from]
+        self.seconds[SECONDS + part] = now - self.since - other
+        self.since = now
+
+
+def split(x: Any, seeds: int) -> Any:
+    """(seeds · N, ...) -> (seeds, N, ...)."""
+    return np.reshape(x, (seeds, -1, *np.shape(x)[1:]))
+
+
+def join(tree: Any) -> Any:
+    """(seeds, N, ...) -> (seeds · N, ...), as numpy arrays."""
+    return jax.tree.map(lambda x: np.reshape(x, (-1, *np.shape(x)[2:])), tree)
+
+
+def _seed(state: SeedState, i: int) -> Any:
+    return jax.tree.map(lambda x: x[i], state.agent)
+
+
+def _acting(state: SeedState, keys: Array, run: RunConfig) -> HostAct:
+    """All seeds' policies as one: each acts in its own N environments."""
+    n, steps = run.environments, run.rollout_steps
+    actors = [
+        actor(_seed(state, i).policy, n, key, steps=steps) for i, key in enumerate(keys)
+    ]
+    if len(actors) == 1:
+        return actors[0]
+
+    def act(observations: np.ndarray, t: int) -> np.ndarray:
+        parts = split(observations, len(actors))
+        acted = [a(part, t) for a, part in zip(actors, parts, strict=True)]
+        return np.concatenate(acted)
+
+    return act
+
+
+def _episodes(finished: Finished, environments: int, seeds: int) -> Info:
+    """Mean return and length of the episodes that ended, when every seed has some."""
+    owner = finished.places // environments
+    counts = np.bincount(owner, minlength=seeds)
+    if not counts.all():
+        return {}
+    totals = {"return": finished.returns, "length": finished.lengths}
+    return {
+        f"train/episode_{name}": np.bincount(owner, values, minlength=seeds) / counts
+        for name, values in totals.items()
+    }
