@@ -38,7 +38,7 @@ from reins.data import rollout, start_rollout  # noqa: E402
 from reins.envs import make_env  # noqa: E402
 from reins.experiments.build import build  # noqa: E402
 from reins.experiments.config import LearnConfig, RunConfig, TrainConfig  # noqa: E402
-from reins.experiments.loops import Program, compile_program, make_program  # noqa: E402
+from reins.experiments.program import Program, compiled_program  # noqa: E402
 from reins.experiments.record import versions  # noqa: E402
 
 LAP = "reins/LapGridWorld-v0"
@@ -146,7 +146,7 @@ def sorted_shuffle() -> Iterator[None]:
 
 def variants(name: str) -> list[Variant]:
     def program(seeds: int) -> Program:
-        return compile_program(make_program(build(CONFIGS[name]), RUN), seeds)
+        return compiled_program(build(CONFIGS[name]), RUN, seeds)
 
     found = [Variant("1 seed", on_one_device(program(1), 1))]
     with sorted_shuffle():

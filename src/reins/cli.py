@@ -11,11 +11,12 @@ import tyro
 
 from reins.envs import ENVS
 from reins.errors import ReinsError
-from reins.experiments import evaluate, run
+from reins.experiments import check_env, evaluate, run
 from reins.experiments.config import (
     AGENTS,
     EXPERIMENTS,
     METHODS,
+    EnvConfig,
     LearnConfig,
     RunConfig,
     TrainConfig,
@@ -33,6 +34,7 @@ from reins.experiments.record import (
     versions,
 )
 from reins.experiments.report import Terminal, complain, names_table
+from reins.experiments.watch import Showing, watch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +106,44 @@ class Plot:
 
 
 @dataclasses.dataclass(frozen=True)
+class Watch:
+    """Look at a trained agent, in a window or as a film."""
+
+    folder: tyro.conf.Positional[Path]
+    """What --out named when it was trained."""
+    video: Path | None = None
+    """Film to write, FILE.gif or FILE.mp4; a window opens when not said."""
+    episodes: int = 1
+    """How many episodes, one after another."""
+    steps: int | None = None
+    """Cut each episode after so many steps; None: where the environment does."""
+    seed: int | None = None
+    """Which seed's agent; the first one when not said."""
+    key: int = 0
+    """Random seed of the episodes."""
+    deterministic: tyro.conf.FlagCreatePairsOff[bool] = False
+    """The most probable action instead of a drawn one."""
+    fps: float | None = None
+    """Steps shown per second; None: the environment's own rate."""
+    output: Common = dataclasses.field(default_factory=Output)
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckEnv:
+    """Say everything that is wrong with an environment."""
+
+    env: tyro.conf.Positional[str]
+    """Its id, as Gymnasium takes it: Name-v0, or module:Name-v0."""
+    env_args: str = ""
+    """Arguments of its constructor, as JSON: '{"name": value}'."""
+    episodes: int = 3
+    """Episodes of random actions."""
+    steps: int = 1000
+    """Most steps of each."""
+    output: Common = dataclasses.field(default_factory=Output)
+
+
+@dataclasses.dataclass(frozen=True)
 class Resume:
     """Go on with a run that was stopped, killed or cut off."""
 
@@ -138,6 +178,8 @@ Command = (
     | Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Plot, tyro.conf.subcommand("plot")]
+    | Annotated[Watch, tyro.conf.subcommand("watch")]
+    | Annotated[CheckEnv, tyro.conf.subcommand("check-env")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[DemonstrationsCommand, tyro.conf.subcommand("demonstrations")]
 )
@@ -153,11 +195,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(f"{type(error).__name__}: {error}")
         return 2
     except KeyboardInterrupt:
-        complain("stopped; what was reached is saved. `reins resume DIR` goes on.")
+        complain("stopped; `reins resume DIR` goes on with a run from where it was.")
         return 130
     if command.output.json:
         print(json.dumps(summary, indent=2))
-    return 0
+    return 2 if isinstance(command, CheckEnv) and summary["errors"] else 0
 
 
 def _carry_out(command: Any, out: Path | None, terminal: Terminal) -> dict[str, Any]:
@@ -180,9 +222,38 @@ def _carry_out(command: Any, out: Path | None, terminal: Terminal) -> dict[str, 
             )
         case Plot(folders=folders):
             return evaluate.plot_runs(folders, out, terminal)
+        case Watch():
+            return _watch(command, out, terminal)
+        case CheckEnv(env=env):
+            return check_env.check(
+                env,
+                EnvConfig(command.env_args).options().arguments,
+                out,
+                episodes=command.episodes,
+                steps=command.steps,
+                terminal=terminal,
+            )
         case DemonstrationsCommand():
             return _make(command, out, terminal)
     raise TypeError(f"no command {command!r}")
+
+
+def _watch(command: Watch, out: Path | None, terminal: Terminal) -> dict[str, Any]:
+    showing = Showing(
+        command.episodes,
+        command.steps,
+        command.fps,
+        command.deterministic,
+        command.key,
+    )
+    return watch(
+        command.folder,
+        showing,
+        command.video,
+        seed=command.seed,
+        out=out,
+        terminal=terminal,
+    )
 
 
 def _copied(summary: dict[str, Any], folder: Path, out: Path | None) -> dict[str, Any]:

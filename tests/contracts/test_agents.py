@@ -106,10 +106,7 @@ class Case(NamedTuple):
 
 
 CASES = [(name, DISCRETE) for name in AGENTS]
-CASES += [
-    (name, CONTINUOUS)
-    for name in ("ppo", "ppo-normalised", "ppo-lagrangian", "ppo-lagrangian-normalised")
-]
+CASES += [(name, CONTINUOUS) for name in ("ppo", "ppo-normalised", "ppo-lagrangian")]
 
 
 @pytest.fixture(

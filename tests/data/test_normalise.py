@@ -101,15 +101,16 @@ def test_values_far_from_0_keep_their_variance():
     np.testing.assert_allclose(found.variance, exact.var(), rtol=1e-4)
 
 
-LONG, SMALL = 100_000_000, 5
+LONG, SMALL, MEAN, VARIANCE = 100_000_000, 5, 1000.0, 4000.0
 
 
 def after_a_long_past(batches: np.ndarray) -> Moments:
-    """Batches of one row of five steps, after 10⁸ steps of mean 1000 and variance 4."""
-    past = init_moments(())._replace(
-        count=jnp.asarray(LONG, jnp.int32),
-        mean=jnp.asarray(1000.0),
-        variance=jnp.asarray(4.0),
+    """Batches of one row of five steps, after 10⁸ steps of known moments."""
+    start = init_moments(())
+    past = start._replace(
+        count=jnp.asarray(LONG, start.count.dtype),
+        mean=jnp.asarray(MEAN),
+        variance=jnp.asarray(VARIANCE),
     )
 
     def take_in(moments, values):
@@ -127,14 +128,13 @@ def test_small_batches_are_not_lost_after_a_hundred_million_steps():
     exact = values.astype(float).ravel()
     count = LONG + exact.size
     share = exact.size / count
-    apart = exact.mean() - 1000.0
-    mean = 1000.0 + share * apart
-    variance = 4.0 + share * (exact.var() - 4.0 + (1 - share) * apart**2)
+    apart = exact.mean() - MEAN
+    mean = MEAN + share * apart
+    variance = VARIANCE + share * (exact.var() - VARIANCE + (1 - share) * apart**2)
     assert int(found.count) == count
-    assert share * apart < 0.01
     for value, rest, expected, start in (
-        (found.mean, found.mean_rest, mean, 1000.0),
-        (found.variance, found.variance_rest, variance, 4.0),
+        (found.mean, found.mean_rest, mean, MEAN),
+        (found.variance, found.variance_rest, variance, VARIANCE),
     ):
         moved = float(value) + float(rest) - start
         np.testing.assert_allclose(moved, expected - start, rtol=1e-3)
@@ -159,6 +159,25 @@ def test_what_never_changes_keeps_its_scale(constant):
         assert moments.scale[0] == 1.0
         assert moments.scale[1] != 1.0
     np.testing.assert_allclose(moments.mean[0], constant, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("centre", "size", "changes"),
+    [
+        (3e5, 0.03, False),
+        (-3e5, 30.0, True),
+        (1.0, 1e-7, False),
+        (1.0, 1e-4, True),
+        (0.0, 1e-9, False),
+        (0.0, 1e-4, True),
+    ],
+)
+def test_rounding_is_no_change(centre, size, changes):
+    values = centre + size * np.random.default_rng(0).choice([-1.0, 1.0], (N, T))
+    values = jnp.asarray(values, jnp.float32)
+    moments = update(init_moments(()), values, jnp.ones((N, T), bool))
+    assert moments.variance > 0.0
+    assert (moments.scale != 1.0) == changes
 
 
 def test_before_the_first_step_nothing_is_shifted_or_scaled():
@@ -252,6 +271,30 @@ def test_an_episode_that_begins_without_an_end_has_no_past():
     continued = fresh._replace(times=fresh.times + 3)
     _, found = discounted_returns(stale, continued, discount=DISCOUNT)
     assert np.all(found[:, 0] > 1e4)
+
+
+def test_padding_neither_pays_nor_discounts_nor_ends():
+    """An episode runs on behind it, in the same batch and in the next."""
+    batch = reward_batches()[0]
+    none = jnp.zeros((N, T), bool)
+    long = batch._replace(
+        rewards=jnp.ones((N, T)),
+        times=jnp.arange(5, 5 + T) + jnp.zeros((N, 1), int),
+        terminated=none,
+        truncated=none,
+        mask=~none,
+    )
+    there = np.array([0, 1, 4])
+    padded = long._replace(
+        rewards=jnp.full((N, T), jnp.nan).at[:, there].set(1.0),
+        terminated=~none.at[:, there].set(True),
+        mask=none.at[:, there].set(True),
+    )
+    before = jnp.array([3.0, -1.0, 0.0])
+    after, found = discounted_returns(before, padded, discount=DISCOUNT)
+    _, expected = discounted_returns(before, long, discount=DISCOUNT)
+    np.testing.assert_array_equal(found[:, there], expected[:, :3])
+    np.testing.assert_array_equal(after, expected[:, 2])
 
 
 def test_rewards_are_divided_by_the_deviation_of_all_returns_so_far():

@@ -8,7 +8,8 @@ from reins.experiments.build import build
 from reins.experiments.checkpoint import load_record
 from reins.experiments.config import PPOConfig, RunConfig, TrainConfig
 from reins.experiments.engines.local import run_groups
-from reins.experiments.loops import Group, compile_program, make_program
+from reins.experiments.loops import Group
+from reins.experiments.program import compiled_program
 
 SETTINGS = RunConfig(
     seeds=3,
@@ -27,7 +28,7 @@ CONFIG = TrainConfig(
 
 def train(folder, grouped, program):
     groups = [
-        Group("ppo", seeds, compiled, SETTINGS, folder / f"{seeds[0]}.safetensors")
+        Group("ppo", CONFIG.env, seeds, compiled, SETTINGS, folder / f"{seeds[0]}.safetensors")
         for seeds in grouped
         for compiled in [program[len(seeds)]]
     ]
@@ -36,8 +37,8 @@ def train(folder, grouped, program):
 
 @pytest.fixture(scope="module")
 def programs():
-    program = make_program(build(CONFIG), SETTINGS)
-    return {n: compile_program(program, n) for n in (1, 3)}
+    task = build(CONFIG)
+    return {n: compiled_program(task, SETTINGS, n) for n in (1, 3)}
 
 
 def test_seeds_under_vmap_are_the_seeds_one_by_one(tmp_path, programs):

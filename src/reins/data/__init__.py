@@ -1,6 +1,15 @@
 """Data: rollouts of environments of either kind, and demonstrations."""
 
 from reins.data.demonstrations import Demonstrations, check_fit
+from reins.data.host_rollout import (
+    FaultyEnvError,
+    Finished,
+    HostAct,
+    Standing,
+    host_rollout,
+    run_host_episodes,
+    start_host_rollout,
+)
 from reins.data.normalise import (
     Moments,
     RewardScale,
@@ -9,15 +18,6 @@ from reins.data.normalise import (
     scale_rewards,
     update_moments,
     update_reward_scale,
-)
-from reins.data.host_rollout import (
-    EnvironmentFault,
-    Finished,
-    HostAct,
-    Standing,
-    host_rollout,
-    run_host_episodes,
-    start_host_rollout,
 )
 from reins.data.rollout import (
     Episodes,
@@ -31,8 +31,8 @@ from reins.data.rollout import (
 
 __all__ = [
     "Demonstrations",
-    "EnvironmentFault",
     "Episodes",
+    "FaultyEnvError",
     "Finished",
     "HostAct",
     "Moments",
@@ -45,8 +45,10 @@ __all__ = [
     "init_reward_scale",
     "rollout",
     "run_episodes",
+    "run_host_episodes",
     "scale_rewards",
     "split_episodes",
+    "start_host_rollout",
     "start_rollout",
     "update_moments",
     "update_reward_scale",

@@ -1,7 +1,7 @@
 """Rollouts of environments outside JAX, stepped together as numpy arrays."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
@@ -18,7 +18,7 @@ EPISODE_STEPS = 100
 """Whole episodes are run by so many steps at once, until all have ended."""
 
 
-class EnvironmentFault(Exception):
+class FaultyEnvError(Exception):
     """An environment that broke its promise at a step of a rollout.
 
     Attributes:
@@ -57,12 +57,12 @@ class Finished(NamedTuple):
 def start_host_rollout(env: HostEnv, vector: VectorEnv, seeds: np.ndarray) -> Standing:
     """Begin an episode in every environment.
 
-    Raises: EnvironmentFault when that cannot be done.
+    Raises: FaultyEnvError when that cannot be done.
     """
     try:
         observations = as_kept(env, vector.reset([int(seed) for seed in seeds]))
     except Exception as error:
-        raise EnvironmentFault(0, None, f"reset raised {_named(error)}") from error
+        raise FaultyEnvError(0, None, f"reset raised {_named(error)}") from error
     _check(env, observations[:, None], np.zeros((len(seeds), 1)))
     n = len(observations)
     return Standing(observations, np.zeros(n, np.int32), np.zeros(n, np.float32))
@@ -78,7 +78,7 @@ def host_rollout(
     Returns: where the environments stand, N rows of T steps as numpy arrays, and the
       episodes that ended.
 
-    Raises: EnvironmentFault when an environment raises, or shows something that is not
+    Raises: FaultyEnvError when an environment raises, or shows something that is not
       finite or not in its observation space.
     """
     n = len(standing.times)
@@ -96,7 +96,7 @@ def host_rollout(
             batch.costs[:, t] = result.costs
             batch.next_observations[:, t] = result.observations
         except Exception as error:
-            raise EnvironmentFault(t, None, f"step raised {_named(error)}") from error
+            raise FaultyEnvError(t, None, f"step raised {_named(error)}") from error
         ends = result.terminated | result.truncated
         batch.terminated[:, t] = result.terminated
         batch.truncated[:, t] = result.truncated
@@ -121,7 +121,7 @@ def run_host_episodes(
 ) -> Episodes:
     """One episode in each environment, from reset to end; as `run_episodes`.
 
-    Raises: EnvironmentFault as `host_rollout`.
+    Raises: FaultyEnvError as `host_rollout`.
     """
     standing = start_host_rollout(env, vector, seeds)
     going = np.ones(len(seeds), bool)
@@ -136,7 +136,8 @@ def run_host_episodes(
         masks.append(going[:, None] & (earlier == 0) & part.mask)
         parts.append(part)
         going, done = going & ~ends.any(axis=1), done + steps
-    whole = Trajectory(*(np.concatenate(x, axis=1) for x in zip(*parts, strict=True)))
+    joined: Any = [np.concatenate(x, axis=1) for x in zip(*parts, strict=True)]
+    whole: Any = Trajectory(*joined)
     mask = np.concatenate(masks, axis=1)
     return Episodes(
         whole._replace(mask=mask),
@@ -155,8 +156,8 @@ def _empty(env: HostEnv, n: int, steps: int) -> Trajectory:
     seen, done = env.observation_space, env.action_space
     kind = np.int32 if isinstance(done, spaces.Discrete) else np.float32
 
-    def room(shape: tuple[int, ...] | None, dtype: object) -> np.ndarray:
-        return np.empty((n, steps, *(shape or ())), dtype)  # pyright: ignore
+    def room(shape: tuple[int, ...] | None, dtype: Any) -> Any:
+        return np.empty((n, steps, *(shape or ())), dtype)
 
     return Trajectory(
         observations=room(seen.shape, seen.dtype),
@@ -179,8 +180,8 @@ def _finished(ended: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Finishe
 
 def _check(
     env: HostEnv,
-    observations: Shaped[np.ndarray, "N T ..."],
-    *amounts: Shaped[np.ndarray, "N T"],
+    observations: Any,
+    *amounts: Any,
 ) -> None:
     """Refuse what is not finite, and observations outside their space."""
     for name, values in zip(("reward", "cost"), amounts, strict=False):
@@ -205,13 +206,13 @@ def _check(
     )
 
 
-def _refuse(bad: np.ndarray, values: np.ndarray, sentence: str) -> None:
+def _refuse(bad: Any, values: np.ndarray, sentence: str) -> None:
     if not bad.any():
         return
     step = int(np.flatnonzero(bad.any(axis=0))[0])
     place = int(np.flatnonzero(bad[:, step])[0])
     found = np.array2string(values[place, step], precision=4, threshold=12)
-    raise EnvironmentFault(step, place, f"it showed {sentence.format(found=found)}")
+    raise FaultyEnvError(step, place, f"it showed {sentence.format(found=found)}")
 
 
 def _named(error: Exception) -> str:

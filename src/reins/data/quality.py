@@ -1,5 +1,6 @@
 """What is wrong or suspicious about demonstrations, all of it at once."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -149,41 +150,56 @@ def _constant(one: str, many: str, arrays: Episodes) -> Warnings:
 
 
 def _resets(observations: Episodes) -> Warnings:
-    """Episodes whose last step jumps to where episodes begin.
+    """Episodes whose last observation is the first one of the next.
 
-    A jump is larger, in some dimension, than every step before the last ones; and it
-    ends on the first observation of the next episode, or at less than half the distance
-    to the nearest first observation that there was before the step.
+    It is where the two are equal though episodes begin differently. Where they always
+    begin in the same way, or the first observations are missing, the last step shows
+    it: it is unlike every step inside (farther from the nearest of them than any of
+    them is from its own nearest), and more than halves the distance to the nearest
+    first observation.
     """
     if np.prod(np.shape(observations[0])[1:]) > MAX_FEATURES:
         return []
     rows = [np.reshape(o, (len(o), -1)).astype(np.float64) for o in observations]
-    inside = np.concatenate([np.abs(np.diff(o[:-1], axis=0)) for o in rows])
-    if len(inside) == 0:
+    inside = np.concatenate([np.diff(o[:-1], axis=0) for o in rows])
+    if len(inside) < 2:
         return []
-    largest = inside.max(axis=0)
-    scale = np.concatenate(rows).std(axis=0)
-    scale = np.where(scale > 0.0, scale, 1.0)
-    firsts = np.stack([o[0] for o in rows])
-
-    def from_start(observation: np.ndarray) -> float:
-        return float(np.min(np.sum(((firsts - observation) / scale) ** 2, axis=1)))
-
-    count = 0
-    for i, o in enumerate(rows):
-        jumps = np.any(np.abs(o[-1] - o[-2]) > largest)
-        next_one = i + 1 < len(rows) and np.array_equal(o[-1], rows[i + 1][0])
-        count += jumps and (next_one or 4 * from_start(o[-1]) < from_start(o[-2]))
-    if count < OFTEN * len(rows):
+    inside = inside[np.linspace(0, len(inside) - 1, min(len(inside), 1000)).astype(int)]
+    step = _scale(np.sqrt(np.mean(inside**2, axis=0)))
+    between = _squares(inside / step, inside / step)
+    np.fill_diagonal(between, np.inf)
+    last = np.stack([o[-1] - o[-2] for o in rows])
+    jumps = _squares(last / step, inside / step).min(axis=1) > between.min(axis=1).max()
+    spread = _scale(np.concatenate(rows).std(axis=0))
+    firsts = np.stack([o[0] for o in rows]) / spread
+    ends, before = (np.stack([o[k] for o in rows]) / spread for k in (-1, -2))
+    nearer = 4 * _squares(ends, firsts).min(axis=1) < _squares(before, firsts).min(
+        axis=1
+    )
+    onto = [np.array_equal(o[-1], n[0]) for o, n in itertools.pairwise(rows)]
+    differ = bool(np.any(firsts != firsts[0]))
+    count = int(np.sum((jumps & nearer) | (differ & np.asarray([*onto, False]))))
+    if count < max(2, OFTEN * len(rows)):
         return []
     return [
         (
             "resets",
-            f"{count} of {len(rows)} episodes end with a jump to where episodes begin: "
-            "the last observation looks like the first of the next episode. Record "
-            "what was seen before the reset, or leave the last step out",
+            f"{count} of {len(rows)} episodes seem to end on the first observation of "
+            "the next one, after the reset. Record what was seen before it, or leave "
+            "the last step out. (Right if one recording was cut into episodes)",
         )
     ]
+
+
+def _scale(sizes: np.ndarray) -> np.ndarray:
+    return np.where(sizes > 0.0, sizes, 1.0)
+
+
+def _squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Squared distance of each row of x to each row of y."""
+    products = x @ y.T
+    squares = np.sum(x**2, axis=1)[:, None] - 2 * products + np.sum(y**2, axis=1)
+    return np.maximum(squares, 0.0)
 
 
 def _shifted(observations: Episodes, actions: Episodes) -> Warnings:

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode
-from gymnasium.vector import VectorEnv as GymnasiumVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from jaxtyping import Bool, Shaped
 
 from reins.envs.vector import VectorEnv, VectorStep
@@ -37,7 +36,7 @@ class AutoresetVector(VectorEnv):
     Raises: CapabilityError when neither says so.
     """
 
-    def __init__(self, inner: GymnasiumVectorEnv, mode: AutoresetMode | None = None):
+    def __init__(self, inner: Any, mode: AutoresetMode | None = None):
         self.inner = inner
         self.mode = autoreset_mode(inner) if mode is None else mode
         self.clip = action_clip(inner.single_action_space)
@@ -45,26 +44,42 @@ class AutoresetVector(VectorEnv):
 
     def reset(self, seeds: Sequence[int]) -> Shaped[np.ndarray, "N ..."]:
         self._ended = np.zeros(len(seeds), bool)
-        observations, _ = self.inner.reset(seed=list(seeds))
+        # Gymnasium's copies take a seed each, other vector environments take one.
+        copies = isinstance(self.inner, SyncVectorEnv | AsyncVectorEnv)
+        each = list(seeds) if copies else int(seeds[0])
+        observations, _ = self.inner.reset(seed=each)
         return np.array(observations)
 
     def step(self, actions: Shaped[np.ndarray, "N ..."]) -> VectorStep:
         observations, rewards, terminated, truncated, info = self.inner.step(
             self.clip(actions)
         )
+        # Only in next-step mode is there a step that did nothing but reset.
+        mask = ~self._ended
+        ended = (np.asarray(terminated, bool) | np.asarray(truncated, bool)) & mask
+        if self.mode == AutoresetMode.SAME_STEP:
+            info = _of_the_last_steps(info, ended)
+        if "TimeLimit.truncated" in info:
+            truncated = np.asarray(info["TimeLimit.truncated"], bool) & ended
+            terminated = ended & ~truncated
         shown = np.array(observations)
+        costs = np.asarray(info.get("cost", np.zeros(len(mask))), np.float64)
+        result = VectorStep(
+            observations=shown,
+            rewards=np.where(mask, np.asarray(rewards, np.float64), 0.0),
+            costs=np.where(mask, costs, 0.0),
+            terminated=np.asarray(terminated, bool) & ended,
+            truncated=ended & ~np.asarray(terminated, bool),
+            mask=mask,
+            following=shown,
+        )
         if self.mode == AutoresetMode.NEXT_STEP:
-            mask = ~self._ended
-            result = _result(shown, rewards, terminated, truncated, info, mask)
-            self._ended = result.terminated | result.truncated
+            self._ended = ended
             return result
-        mask = np.ones(len(shown), bool)
-        result = _result(shown, rewards, terminated, truncated, info, mask)
-        ended = result.terminated | result.truncated
         if not ended.any():
             return result
         if self.mode == AutoresetMode.SAME_STEP:
-            return _with_final(result, ended, info)
+            return result._replace(observations=_last_shown(shown, ended, info))
         following, _ = self.inner.reset(options={"reset_mask": ended})
         return result._replace(following=np.array(following))
 
@@ -103,35 +118,24 @@ def action_clip(space: spaces.Space) -> Callable[[np.ndarray], np.ndarray]:
     return clip
 
 
-def _result(
-    shown: np.ndarray,
-    rewards: Any,
-    terminated: Any,
-    truncated: Any,
-    info: dict[str, Any],
-    mask: Bool[np.ndarray, " N"],
-) -> VectorStep:
-    """One step's arrays; where the mask is False nothing happened but a reset."""
-    terminated = np.asarray(terminated, bool) & mask
-    truncated = np.asarray(truncated, bool) & mask
-    if "TimeLimit.truncated" in info:
-        out_of_time = np.asarray(info["TimeLimit.truncated"], bool) & mask
-        truncated, terminated = truncated | out_of_time, terminated & ~out_of_time
-    return VectorStep(
-        observations=shown,
-        rewards=np.where(mask, np.asarray(rewards, np.float64), 0.0),
-        costs=np.where(mask, _costs(info, len(shown)), 0.0),
-        terminated=terminated,
-        truncated=truncated & ~terminated,
-        mask=mask,
-        following=shown,
-    )
+def _of_the_last_steps(
+    info: dict[str, Any], ended: Bool[np.ndarray, " N"]
+) -> dict[str, Any]:
+    """The info of steps; in same-step mode that of a last one is kept apart."""
+    last, merged, none = info.get("final_info", {}), dict(info), np.zeros(len(ended))
+    for name in ("cost", "TimeLimit.truncated"):
+        if name in last or name in info:
+            merged[name] = np.where(ended, last.get(name, none), info.get(name, none))
+    return merged
 
 
-def _with_final(
-    result: VectorStep, ended: Bool[np.ndarray, " N"], info: dict[str, Any]
-) -> VectorStep:
-    """Put the last observations and costs of ended episodes where they belong."""
+def _last_shown(
+    shown: np.ndarray, ended: Bool[np.ndarray, " N"], info: dict[str, Any]
+) -> np.ndarray:
+    """Observations before the reset: `final_obs` where an episode ended.
+
+    Raises: CapabilityError when they are not told.
+    """
     final = info.get("final_obs")
     if final is None:
         raise CapabilityError(
@@ -139,19 +143,10 @@ def _with_final(
             '`info["final_obs"]`; the last observation is lost, and with it the value '
             "of a truncated episode. Use another autoreset mode."
         )
-    observations, costs = result.observations.copy(), result.costs.copy()
+    observations = shown.copy()
     for i in np.flatnonzero(ended):
         observations[i] = final[i]
-    last = info.get("final_info", {})
-    if "cost" in last:
-        costs[ended] = _costs(last, len(costs))[ended]
-    return result._replace(observations=observations, costs=costs)
-
-
-def _costs(info: dict[str, Any], n: int) -> np.ndarray:
-    if "cost" not in info:
-        return np.zeros(n)
-    return np.asarray(info["cost"], np.float64)
+    return observations
 
 
 class EnvPoolVector(AutoresetVector):

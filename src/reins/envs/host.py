@@ -61,12 +61,19 @@ def host_env(env_id: str, options: HostOptions = HostOptions()) -> HostEnv:  # n
             "Gymnasium's robots (version 5) with arguments that leave model, horizon "
             "and rendering as they are. Use --vectorisation auto."
         )
+    if way == "own" and spec.vector_entry_point is None:
+        raise ConfigError(
+            f"the vector version of {env_id} was asked for, and it has none "
+            "(no `vector_entry_point`). Use --vectorisation sync."
+        )
+    if way == "envpool":
+        _check_envpool(env_id)
     tried = _try(env_id, options)
     makers: dict[str, Callable[[int, int], VectorEnv]] = {
         "auto": partial(_sync, env_id, options),
         "sync": partial(_sync, env_id, options),
         "async": partial(_async, env_id, options),
-        "own": partial(_own, spec, env_id, options),
+        "own": partial(_own, env_id, options),
         "envpool": partial(_envpool, env_id, options),
     }
     return tried._replace(make=makers[way])
@@ -210,26 +217,32 @@ def _async(env_id: str, options: HostOptions, n: int, threads: int) -> VectorEnv
     return AutoresetVector(inner)
 
 
-def _own(
-    spec: EnvSpec, env_id: str, options: HostOptions, n: int, threads: int
-) -> VectorEnv:
+def _own(env_id: str, options: HostOptions, n: int, threads: int) -> VectorEnv:
     del threads
-    if spec.vector_entry_point is None:
-        raise ConfigError(
-            f"the vector version of {env_id} was asked for, and it has none "
-            "(no `vector_entry_point`). Use --vectorisation sync."
-        )
-    limit = {} if options.horizon is None else {"max_episode_steps": options.horizon}
     inner = gymnasium.make_vec(
         env_id,
         num_envs=n,
         vectorization_mode="vector_entry_point",
-        **{**options.arguments, **limit},
+        **_with_limit(options),
     )
     return AutoresetVector(inner)
 
 
 def _envpool(env_id: str, options: HostOptions, n: int, threads: int) -> VectorEnv:
+    def make(seeds: Sequence[int]) -> Any:
+        return importlib.import_module("envpool").make(
+            env_id,
+            env_type="gymnasium",
+            num_envs=n,
+            seed=[int(seed) for seed in seeds],
+            num_threads=threads,
+            **_with_limit(options),
+        )
+
+    return EnvPoolVector(make, n)
+
+
+def _check_envpool(env_id: str) -> None:
     try:
         envpool = importlib.import_module("envpool")
     except ImportError as error:
@@ -242,19 +255,11 @@ def _envpool(env_id: str, options: HostOptions, n: int, threads: int) -> VectorE
             f"EnvPool was asked for {env_id}, which it does not have. Use "
             "--vectorisation sync."
         )
+
+
+def _with_limit(options: HostOptions) -> dict[str, Any]:
     limit = {} if options.horizon is None else {"max_episode_steps": options.horizon}
-
-    def make(seeds: Sequence[int]) -> Any:
-        return envpool.make(
-            env_id,
-            env_type="gymnasium",
-            num_envs=n,
-            seed=[int(seed) for seed in seeds],
-            num_threads=threads,
-            **{**options.arguments, **limit},
-        )
-
-    return EnvPoolVector(make, n)
+    return {**options.arguments, **limit}
 
 
 def _leaves(space: spaces.Space) -> list[spaces.Space]:
@@ -270,8 +275,8 @@ def _float32(space: spaces.Space) -> spaces.Space:
     if not isinstance(space, spaces.Box) or is_image(space):
         return space
     limit = np.finfo(np.float32).max
-    bounds = [
+    low, high = (
         np.where(np.isfinite(b), np.clip(b, -limit, limit), b).astype(np.float32)
         for b in (space.low, space.high)
-    ]
-    return spaces.Box(*bounds, dtype=np.float32)
+    )
+    return spaces.Box(low, high, dtype=np.float32)

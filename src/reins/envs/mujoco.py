@@ -2,8 +2,11 @@
 
 The reasons and the measurements: docs/decisions/0006-batched-mujoco.md.
 """
+# MuJoCo's compiled modules have no stubs.
+# pyright: reportAttributeAccessIssue=false
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,6 +38,7 @@ _UNSTABLE = slice(
     int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADCTRL) + 1
 )
 """MuJoCo's warnings that what follows means nothing."""
+_ANY = (-np.inf, np.inf)
 
 
 def _log_to(**where: bool) -> mujoco.MjLogConfig:
@@ -65,14 +69,15 @@ def mujoco_env(env_id: str, **arguments: Any) -> HostEnv | None:
     settings = None if robot is None else all_arguments(robot, arguments)
     if robot is None or settings is None:
         return None
-    model = _model(robot.file)
+    model = load_model(robot.file)
     if "main_body" in settings and _body(model, settings["main_body"]) is None:
         return None
     make = functools.partial(MujocoVector, robot, settings)
-    low, high = _action_bounds(model)
+    shape = make(1, 1).observation_shape
+    low, high = model.actuator_ctrlrange.astype(np.float32).T
     return HostEnv(
         name=env_id,
-        observation_space=spaces.Box(-np.inf, np.inf, make(1, 1).shape, np.float32),
+        observation_space=spaces.Box(-np.inf, np.inf, shape, np.float32),
         action_space=spaces.Box(low, high, dtype=np.float32),
         horizon=HORIZON,
         make=make,
@@ -89,22 +94,25 @@ class MujocoVector(VectorEnv):
 
     def __init__(self, robot: Robot, settings: Arguments, copies: int, threads: int):
         self._robot, self._settings = robot, settings
-        self._model = model = _model(robot.file)
+        self._model = model = load_model(robot.file)
         feels = "contact_cost_weight" in settings
         self._batch = batch = Batch(model, copies, threads, persistent=feels)
         self._forces = np.zeros((copies, model.nbody, 6)) if feels else None
         self._scratch = mujoco.MjData(model)
         self._place = _place(robot, settings, batch)
         self._shown = _shown(robot, settings, batch, self._forces)
-        self.shape = (sum(view.shape[1] for view in self._shown),)
+        self.observation_shape = (sum(view.shape[1] for _, view in self._shown),)
         self._qpos, self._qvel, self._ctrl = batch.qpos, batch.qvel, batch.ctrl
         # A row begins with the time, positions and velocities.
         self._moving = batch.state[:, 1 : 1 + model.nq + model.nv]
         self._healthy = healthy_bounds(robot, settings, self._moving.shape[1])
-        self._low, self._high = _action_bounds(model)
+        # One for every copy: where there is one, broadcasting is dear.
+        bounds = model.actuator_ctrlrange.astype(np.float32).T
+        self._low, self._high = (np.tile(bound, (copies, 1)) for bound in bounds)
+        self._forward = np.full(copies, float(settings["forward_reward_weight"]))
         self._warnings = batch.warning[:, _UNSTABLE, 1]
         self._calm = self._warnings.tobytes()
-        self._seconds = model.opt.timestep * settings["frame_skip"]
+        self._seconds = np.full(copies, model.opt.timestep * settings["frame_skip"])
         self._x = np.zeros(copies)
         self._seeds = np.zeros(copies, np.uint64)
         self._episodes = np.zeros(copies, np.int64)
@@ -128,21 +136,24 @@ class MujocoVector(VectorEnv):
         return self._observe()
 
     def step(self, actions: Shaped[np.ndarray, "N A"]) -> VectorStep:
-        """One step of every robot; what became unstable shows NaN."""
+        """One step of every robot; one that has become unstable shows and earns NaN."""
         if actions.shape != self._ctrl.shape:
             raise DataError(
-                f"actions of shape {actions.shape} were given to environments that take "
-                f"{self._ctrl.shape}: one row to each, one number to each motor."
+                f"actions of shape {actions.shape} were given to environments that "
+                f"take {self._ctrl.shape}: a row for each, a number for each motor."
             )
-        actions = np.clip(actions, self._low, self._high)
+        actions = np.maximum(np.minimum(actions, self._high), self._low)
         self._ctrl[...] = actions
         self._batch.step(nstep=self._settings["frame_skip"])
         if self._warnings.tobytes() == self._calm:
-            return self._end(actions)
-        # Set back by MuJoCo it would look like a healthy robot.
-        self._moving[self._warnings.any(axis=1)] = np.nan
+            return self._finish(actions)
+        unstable = self._warnings.any(axis=1)
+        # Written into the state, NaN stays until the episode ends.
+        self._moving[unstable] = np.nan
         with np.errstate(all="ignore"):
-            return self._end(actions)
+            step = self._finish(actions)
+        step.rewards[unstable] = np.nan
+        return step
 
     def save(self) -> dict[str, np.ndarray]:
         """The rows, where along x each robot was, and what decides about resets."""
@@ -169,10 +180,10 @@ class MujocoVector(VectorEnv):
 
     def close(self) -> None:
         """Let go of the simulations; their threads end with the last view of them."""
-        self.__dict__.clear()
+        vars(self).clear()
 
-    def _end(self, actions: np.ndarray) -> VectorStep:
-        """What the step that was just taken shows, and resets where an episode ended."""
+    def _finish(self, actions: np.ndarray) -> VectorStep:
+        """What the step that was just taken shows; resets where an episode ended."""
         if self._forces is not None:
             self._feel(self._forces)
         before, self._x = self._x, self._place()
@@ -188,14 +199,9 @@ class MujocoVector(VectorEnv):
             self._begin(ended)
             following = observations.copy()
             following[ended] = self._observe()[ended]
+        ends = terminated, truncated
         return VectorStep(
-            observations=observations,
-            rewards=rewards,
-            costs=self._free,
-            terminated=terminated,
-            truncated=truncated,
-            mask=self._always,
-            following=following,
+            observations, rewards, self._free, *ends, self._always, following
         )
 
     def _judge(
@@ -203,7 +209,7 @@ class MujocoVector(VectorEnv):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rewards, and where an episode terminated."""
         settings = self._settings
-        rewards, terminated = settings["forward_reward_weight"] * speeds, self._never
+        rewards, terminated = self._forward * speeds, self._never
         if self._robot.healthy:
             low, high = self._healthy
             inside = (low < self._moving) & (self._moving < high)
@@ -232,11 +238,9 @@ class MujocoVector(VectorEnv):
 
     def _observe(self) -> Float[np.ndarray, "N S"]:
         """What all robots show now."""
-        shown = np.empty((len(self._x), *self.shape), np.float32)
-        end = 0
-        for view in self._shown:
-            begin, end = end, end + view.shape[1]
-            shown[:, begin:end] = view
+        shown = np.empty((len(self._x), *self.observation_shape), np.float32)
+        for columns, view in self._shown:
+            shown[:, columns] = view
         limit = self._robot.speed_shown
         if limit < np.inf:
             speeds = shown[:, -self._model.nv :]
@@ -244,7 +248,7 @@ class MujocoVector(VectorEnv):
         return shown
 
     def _begin(self, which: Int[np.ndarray, " M"]) -> None:
-        """Begin the next episode of these; what is drawn is the seed's and its number's."""
+        """Begin the next episode of these, as its number and the seed have it."""
         batch, robot, model = self._batch, self._robot, self._model
         batch.reset(which, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
         for i in which:
@@ -265,11 +269,8 @@ class MujocoVector(VectorEnv):
         self._deadline = int(self._began.min()) + HORIZON
 
 
-_ANY = (-np.inf, np.inf)
-
-
 @functools.cache
-def _model(file: str) -> mujoco.MjModel:
+def load_model(file: str) -> mujoco.MjModel:
     """Gymnasium's model, in which what became unstable is not set back in silence."""
     # About Gymnasium's file there is nothing that a user could do.
     before = _log_to(logto_console=False)
@@ -279,13 +280,6 @@ def _model(file: str) -> mujoco.MjModel:
         mujoco.MjLogConfig.set(before)
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
     return model
-
-
-def _action_bounds(
-    model: mujoco.MjModel,
-) -> tuple[Float[np.ndarray, " A"], Float[np.ndarray, " A"]]:
-    low, high = model.actuator_ctrlrange.astype(np.float32).T
-    return low, high
 
 
 def _body(model: mujoco.MjModel, name: int | str) -> int | None:
@@ -304,9 +298,10 @@ def _place(
         return batch.qpos[:, 0].copy
     if robot.place == "body":
         return batch.xpos[:, _body(batch.model, settings["main_body"]), 0].copy
-    masses, x = batch.model.body_mass, batch.xipos[:, :, 0]
+    masses, bodies = batch.model.body_mass, batch.xipos
     total = masses.sum()
-    return lambda: np.add.reduce(x * masses, axis=1) / total
+    # The sum in Gymnasium's order, so that the last bit is the same.
+    return lambda: np.einsum("b,nbj->nj", masses, bodies)[:, 0] / total
 
 
 def _shown(
@@ -314,14 +309,19 @@ def _shown(
     settings: Arguments,
     batch: Batch,
     forces: Float[np.ndarray, "N B 6"] | None,
-) -> list[Float[np.ndarray, "N _"]]:
-    """The arrays that make up an observation, one after the other, as live views."""
+) -> list[tuple[slice, Float[np.ndarray, "N _"]]]:
+    """The parts of the observation: its columns, and the live array they show."""
     hidden = settings["exclude_current_positions_from_observation"] * robot.hidden
     model = batch.model
     views = [batch.state[:, 1 + hidden : 1 + model.nq + model.nv]]
     for part in robot.parts:
         if settings[part.argument]:
-            field = forces if part.field == "cfrc_ext" else batch.bind(part.field)
+            ours = forces if part.field == "cfrc_ext" else None
+            field = batch.bind(part.field) if ours is None else ours
             width = math.prod(field.shape[2:])
             views.append(field.reshape(batch.nsim, -1)[:, part.skip * width :])
-    return views
+    ends = itertools.accumulate(view.shape[1] for view in views)
+    return [
+        (slice(end - view.shape[1], end), view)
+        for end, view in zip(ends, views, strict=True)
+    ]

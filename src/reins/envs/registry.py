@@ -1,4 +1,4 @@
-"""Every environment by its id: ours, which are compiled, and all that Gymnasium knows."""
+"""Every environment by its id: ours, which are compiled, and all of Gymnasium's."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -83,7 +83,7 @@ def make_env(env_id: str, options: HostOptions = HostOptions()) -> Env | HostEnv
 
 
 def twin_ids(env_id: str) -> tuple[str, str]:
-    """Ids of the nominal and the constrained twin; an environment without twins is both.
+    """Ids of the nominal and the constrained twin; one without twins is both.
 
     In the constrained one breaking the true rule ends the episode; in the nominal one
     the rule can be broken, and is counted.

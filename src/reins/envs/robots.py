@@ -239,9 +239,9 @@ def _fits(name: str, default: Any, value: Any) -> bool:
     if name == "main_body":
         return isinstance(value, (str, *_WHOLE))
     if name == "frame_skip":
-        return isinstance(value, _WHOLE) and value >= 1
+        return isinstance(value, _WHOLE) and bool(value >= 1)
     if isinstance(default, tuple):
         pair = isinstance(value, Sequence) and len(value) == 2
         return pair and all(isinstance(x, _NUMBER) and x == x for x in value)
-    least = 0 if name == "reset_noise_scale" else -math.inf
-    return isinstance(value, _NUMBER) and math.isfinite(value) and value >= least
+    number = isinstance(value, _NUMBER) and math.isfinite(value)
+    return number and (name != "reset_noise_scale" or float(value) >= 0)

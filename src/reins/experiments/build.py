@@ -84,10 +84,7 @@ def _train_task(config: TrainConfig) -> Task:
         constraint = load_constraint(config.constraint)
         check_constraint(constraint, env, config.constraint)
         env = with_cost(env, constraint.cost)
-    if config.agent == "ppo":
-        agent = _ppo(env, config)
-    else:
-        agent = _ppo_lagrangian(env, config)
+    agent = (_ppo if config.agent == "ppo" else _ppo_lagrangian)(env, config)
     return Task(agent, env, judged, nominal, _evaluation_episodes(env, config.run))
 
 
@@ -131,9 +128,7 @@ def _learn_task(config: LearnConfig) -> Task:
             _ppo(env, config), *parts, temperature=settings.temperature, **told
         )
     elif config.method == "classifier":
-        agent = binary_classifier(
-            _ppo_lagrangian(env, config), *parts, **told
-        )
+        agent = binary_classifier(_ppo_lagrangian(env, config), *parts, **told)
     else:
         by_cost = settings.forward == "cost"
         agent = icrl(
@@ -184,9 +179,7 @@ def normalised_by(inputs: InputSpec, expert: Pairs) -> InputSpec:
     )
 
 
-def check_constraint(
-    constraint: Constraint, env: Env | HostEnv, path: object
-) -> None:
+def check_constraint(constraint: Constraint, env: Env | HostEnv, path: object) -> None:
     """Refuse a constraint that was learned for other observations or actions.
 
     Raises: DataError with both sizes.

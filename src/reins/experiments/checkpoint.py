@@ -52,7 +52,7 @@ def load_checkpoint(path: Path, template: Any) -> tuple[Any, dict[str, Any]]:
         f"array {name} is not expected" for name in arrays.keys() - dict(named).keys()
     ]
     for name, leaf in named:
-        expected = jax.eval_shape(_raw, leaf)
+        expected = jax.eval_shape(_raw, leaf) if _is_key(leaf) else leaf
         found = arrays.get(name)
         if found is None:
             continue

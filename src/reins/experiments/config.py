@@ -198,7 +198,7 @@ class RunConfig:
     evaluation_interval: int | None = None
     """Environment steps between evaluations and checkpoints; None: 1/12 of `steps`."""
     evaluation_episodes: int | None = None
-    """Episodes of an evaluation, by the stochastic policy; None: 100 compiled, else 10."""
+    """Episodes of an evaluation, stochastic policy; None: 100 compiled, else 10."""
 
     def __post_init__(self) -> None:
         given = {f.name: getattr(self, f.name) for f in dataclasses.fields(RunConfig)}
@@ -257,7 +257,7 @@ class EnvConfig:
         if not isinstance(arguments, dict):
             raise ConfigError(
                 f"--env-args was given {self.env_args!r}; expected a JSON object such "
-                'as \'{"gravity": 10}\'. In a shell, put it in single quotes.'
+                "as '{\"gravity\": 10}'. In a shell, put it in single quotes."
             )
         return HostOptions(arguments, self.vectorisation, self.horizon)
 

@@ -14,8 +14,8 @@ from reins.errors import ConfigError
 from reins.experiments import plot
 from reins.experiments.config import command_line
 from reins.experiments.files import write_json
-from reins.experiments.load import StoredRun, pick, read_run
 from reins.experiments.judge import episodes_of, judge
+from reins.experiments.load import StoredRun, pick, read_run
 from reins.experiments.record import (
     CONFIG_FILE,
     SUMMARY_FILE,

@@ -63,12 +63,15 @@ class LoadedAgent:
     Attributes:
       policy: the network, a pure function of observations.
       env: the environment that it was trained in.
+
+    Args:
+      key: random seed of the actions that are drawn.
     """
 
-    def __init__(self, policy: Policy, env: Env | HostEnv):
+    def __init__(self, policy: Policy, env: Env | HostEnv, *, key: int = 0):
         self.policy = policy
         self.env = env
-        self._key = jax.random.key(0)
+        self._key = jax.random.key(key)
         self._act = jax.jit(_actions, static_argnums=3)
 
     def predict(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from reins.data import EnvironmentFault
+from reins.data import FaultyEnvError
 from reins.errors import RunError
 from reins.experiments.checkpoint import load_checkpoint, save_checkpoint
 from reins.experiments.config import RunConfig
@@ -106,7 +106,7 @@ def _train(
             found = _check(group, done, _count_seconds(record, _host(info)))
             record["pending"].append(found)
             report(Progress(group, run.batch_steps * len(group.seeds), info=found))
-    except EnvironmentFault as fault:
+    except FaultyEnvError as fault:
         save()
         raise RunError(_broken(group, done, fault)) from fault
 
@@ -132,7 +132,7 @@ def _start(group: Group, device: Any) -> tuple[SeedState, dict[str, Any]]:
     return state, record
 
 
-def _broken(group: Group, updates: int, fault: EnvironmentFault) -> str:
+def _broken(group: Group, updates: int, fault: FaultyEnvError) -> str:
     """What to say of an environment that broke off."""
     run = group.run
     seeds = f"seed {group.seeds[0]}"
@@ -147,8 +147,8 @@ def _broken(group: Group, updates: int, fault: EnvironmentFault) -> str:
     return (
         f"{group.env}, {seeds}, step {step} of each copy{place}: {fault.what}. "
         f"This stops {group.name} here, and no other seed; {group.checkpoint} holds "
-        f"it as it was after {updates} updates. `reins check-env {group.env}` looks for "
-        "such faults; `reins resume` goes on once the environment is mended."
+        f"it as it was after {updates} updates. `reins check-env {group.env}` looks "
+        "for such faults; `reins resume` goes on once the environment is mended."
     )
 
 

@@ -94,9 +94,7 @@ def compiled_program(task: Task, run: RunConfig, seeds: int) -> Program:
     )
 
 
-def learn(
-    agent: Agent, state: SeedState, batch: Trajectory
-) -> tuple[SeedState, Info]:
+def learn(agent: Agent, state: SeedState, batch: Trajectory) -> tuple[SeedState, Info]:
     """One update of the agent from a batch, and what the batch was like."""
     _, update_key = jax.random.split(stream(state, ACTING))
     trained, info = agent.update(state.agent, batch, update_key)

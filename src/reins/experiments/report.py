@@ -32,7 +32,8 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """One line, or a few."""
-        self.console.print(text, markup=False)
+        whole = not self.console.is_terminal  # who reads a log breaks lines there
+        self.console.print(text, markup=False, soft_wrap=whole)
 
     def show(self, *tables: Table) -> None:
         """Tables, one below the other."""
@@ -40,10 +41,14 @@ class Terminal:
             self.console.print(table)
 
     @contextmanager
-    def progress(self, total: int) -> Iterator["ProgressBar"]:
-        """A bar over this many environment steps; plain lines without a terminal."""
+    def progress(self, total: int, *, patience: float = 0.0) -> Iterator["ProgressBar"]:
+        """A bar over this many environment steps; plain lines without a terminal.
+
+        Args:
+          patience: seconds of which no plain line is printed.
+        """
         if self.console.quiet or not self.console.is_terminal:
-            yield ProgressLines(self, total)
+            yield ProgressLines(self, total, patience)
             return
         whole = Column(no_wrap=True, min_width=4)
         columns = [
@@ -67,9 +72,18 @@ class ProgressBar:
         self.latest: dict[loops.Group, dict[str, Any]] = {}
 
     def __call__(self, progress: loops.Progress) -> None:
-        self.bars.advance(self.task, progress.steps)
-        if told := self.tell(progress):
+        self.advance(progress.steps, self.tell(progress))
+
+    def advance(self, steps: int, told: str = "") -> None:
+        """So many steps further; `told`, unless empty, says how it goes."""
+        self.bars.advance(self.task, steps)
+        if told:
             self.bars.update(self.task, description=told)
+
+    def shorten(self, steps: int) -> None:
+        """So many steps will not be needed after all."""
+        total = self.bars.tasks[self.task].total or 0
+        self.bars.update(self.task, total=total - steps)
 
     def tell(self, progress: loops.Progress) -> str:
         """How the group that reports is doing, in a line; empty when nothing is new."""
@@ -95,15 +109,16 @@ QUANTITIES = [
     ("entropy", "entropy", ".2f"),
     ("constraint/ess_fraction", "ess", ".2f"),
 ]
-"""What the progress shows of a seed, as far as its agent reports it: name, label, form."""
+"""What the progress shows of a seed, if its agent reports it: name, label, form."""
 
 
 class ProgressLines(ProgressBar):
     """A line at every tenth of the way, for logs."""
 
-    def __init__(self, terminal: Terminal, total: int):
+    def __init__(self, terminal: Terminal, total: int, patience: float = 0.0):
         self.terminal = terminal
         self.total = total
+        self.patience = patience
         self.steps = 0
         self.lock = threading.Lock()
         self.latest = {}
@@ -112,17 +127,26 @@ class ProgressLines(ProgressBar):
     def __call__(self, progress: loops.Progress) -> None:
         with self.lock:
             told = self.tell(progress)
-            before = self.steps
-            self.steps += progress.steps
-            if self.began is None and progress.info is not None:
-                self.began = time.monotonic(), self.steps
-            tenths = [10 * steps // self.total for steps in (before, self.steps)]
-            if tenths[1] == tenths[0] or self.began is None:
-                return
-            self.terminal.say(
-                f"{10 * tenths[1]:3d} %  {self.steps:,} of {self.total:,} steps"
-                f"{self._pace(*self.began)}  {told}"
-            )
+            begun = progress.info is not None
+            self.advance(progress.steps, told, begun=begun)
+
+    def advance(self, steps: int, told: str = "", *, begun: bool = True) -> None:
+        before = self.steps
+        self.steps += steps
+        if self.began is None and begun:
+            self.began = time.monotonic(), self.steps
+        tenths = [10 * done // self.total for done in (before, self.steps)]
+        if tenths[1] == tenths[0] or self.began is None:
+            return
+        if time.monotonic() - self.began[0] < self.patience:
+            return
+        self.terminal.say(
+            f"{10 * tenths[1]:3d} %  {self.steps:,} of {self.total:,} steps"
+            f"{self._pace(*self.began)}  {told}"
+        )
+
+    def shorten(self, steps: int) -> None:
+        self.total -= steps
 
     def _pace(self, since: float, steps: int) -> str:
         taken, seconds = self.steps - steps, time.monotonic() - since

@@ -12,14 +12,20 @@ from reins.data import Demonstrations, Episodes
 from reins.divergences import total_variation
 from reins.envs import Rule, true_rule
 from reins.experiments.build import Task
-from reins.experiments.checkpoint import load_checkpoint
+from reins.experiments.checkpoint import load_checkpoint, load_record
 from reins.experiments.config import LearnConfig, TrainConfig, to_record
 from reins.experiments.constraint_file import save_constraint
 from reins.experiments.files import load_demonstrations
 from reins.experiments.judge import episodes_of
 from reins.experiments.loops import Group
 from reins.experiments.program import SeedState
-from reins.experiments.record import Curves, read_curves, versions, wall_seconds, with_interval
+from reins.experiments.record import (
+    Curves,
+    read_curves,
+    versions,
+    wall_seconds,
+    with_interval,
+)
 from reins.policies import Policy
 from reins.types import Key
 
@@ -52,6 +58,7 @@ def summarise(run: Run) -> Summary:
             _last(curves, "violation_rate"),
         ),
         "evaluation_episodes": run.task.evaluation_episodes,
+        "resume": resumed(run),
         "steps_per_second": steps * len(seeds) / seconds,
         "wall_seconds": seconds,
         "versions": versions(),
@@ -60,6 +67,20 @@ def summarise(run: Run) -> Summary:
 
 def _last(curves: Curves, name: str) -> list[float] | None:
     return curves.values[name][-1].tolist() if name in curves.values else None
+
+
+def resumed(run: Run) -> Summary:
+    """Whether a resumed run equals an uninterrupted one, and where it does not.
+
+    `fresh_starts` are the steps of each group of seeds at which it was resumed with
+    episodes begun afresh, as happens where an environment's state cannot be saved.
+    """
+    records = [load_record(group.checkpoint) for group in run.groups]
+    batch = run.config.run.batch_steps
+    return {
+        "exact": all(group.program.exact for group in run.groups),
+        "fresh_starts": [[k * batch for k in r["fresh_starts"]] for r in records],
+    }
 
 
 def judged(task: Task, returns: list[float], rates: list[float] | None) -> Summary:

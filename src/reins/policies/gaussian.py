@@ -71,7 +71,7 @@ def gaussian_policy(
     centre: Sequence[float] | None = None,
     half_width: Sequence[float] | None = None,
 ) -> PolicyInit:
-    """A Gaussian policy on an MLP: mean near `centre`, scale `half_width` exp(`log_std`).
+    """A Gaussian policy: mean near `centre`, scale `half_width` exp(`log_std`).
 
     Args:
       observations: their length, or (height, width, channels) of pictures.

@@ -90,9 +90,10 @@ def policy_for(
 
 
 def action_range(space: spaces.Box) -> tuple[list[float], list[float]]:
-    """Centre and half width of each action dimension; 0 and 1 where it has no bounds."""
-    bounded = np.isfinite(space.low) & np.isfinite(space.high) & (space.low < space.high)
-    low, high = np.where(bounded, space.low, -1.0), np.where(bounded, space.high, 1.0)
+    """Centre and half width of each action dimension; 0 and 1 where it is unbounded."""
+    low, high = space.low, space.high
+    bounded = np.isfinite(low) & np.isfinite(high) & (low < high)
+    low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
     return ((low + high) / 2).tolist(), ((high - low) / 2).tolist()
 
 

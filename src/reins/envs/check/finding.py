@@ -4,6 +4,11 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
+from reins.errors import ReinsError
+
+RAISED = object()
+"""In the place of what a call would have returned."""
+
 
 class Finding(NamedTuple):
     """One fault: what was expected, what was found, what to do.
@@ -58,11 +63,13 @@ def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def attempt(
     subject: str, where: str, call: Callable, *args: Any, **kwargs: Any
 ) -> tuple[Any, list[Finding]]:
-    """What a call of the environment returns, or None and the exception it raised."""
+    """What a call of the environment returns, or `RAISED` and what it raised."""
     try:
         return call(*args, **kwargs), []
     except Exception as fault:
         frame = traceback.extract_tb(fault.__traceback__)[-1]
         found = f"{type(fault).__name__}: {fault}".rstrip(": ")
         remedy = f"It was raised in {frame.filename}, line {frame.lineno}."
-        return None, placed([error(subject, "no exception", found, remedy)], where)
+        if isinstance(fault, ReinsError):
+            remedy = "The sentence above says it."
+        return RAISED, placed([error(subject, "no exception", found, remedy)], where)

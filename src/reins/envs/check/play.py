@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from reins.envs.check.finding import Finding, attempt, placed, warning
+from reins.envs.check.finding import RAISED, Finding, attempt, placed, warning
 from reins.envs.check.step import (
     Stepped,
     numbers,
@@ -17,7 +17,7 @@ from reins.envs.check.step import (
     step_parts,
     takes,
 )
-from reins.envs.check.values import leaves, value_findings
+from reins.envs.check.values import leaves, measures, short, value_findings
 
 
 class Episode(NamedTuple):
@@ -25,17 +25,29 @@ class Episode(NamedTuple):
 
     Attributes:
       rewards: those that were finite numbers.
-      costs: the same of info["cost"]; empty where none was told.
-      length: steps taken.
+      costs: the same of info["cost"].
+      priced: steps whose info has a cost, of whatever kind.
+      length: steps taken, without one that raised.
       ending: `terminated`, `truncated`, `exception`, or `cut` by the check.
-      largest: the largest number in any observation, without its sign.
-      seconds: spent in the environment's step.
+      largest: the largest number in any observation, without its sign; images and
+        choices left out.
+      seconds: of each step but the first, which may prepare what others use.
     """
 
     rewards: list[float]
     costs: list[float]
+    priced: int
     length: int
     ending: str
+    largest: float
+    seconds: list[float]
+
+
+class _Seen(NamedTuple):
+    """A step as it was looked at; `step` is None where there is nothing to go on with."""
+
+    step: Stepped | None
+    findings: list[Finding]
     largest: float
     seconds: float
 
@@ -47,50 +59,67 @@ def play(
 
     Only the first episode is seeded, so that the others differ.
     """
+    observation, findings = reset(
+        env, seed if number == 0 else None, f"reset of episode {number}"
+    )
+    walked = (
+        [] if observation is RAISED else list(_walk(env, observation, number, steps))
+    )
+    taken = [seen.step for seen in walked if seen.step is not None]
+    infos = [step.info for step in taken if isinstance(step.info, dict)]
+    prices = [info["cost"] for info in infos if "cost" in info]
+    ending = taken[-1].ending or "cut" if taken else "cut"
+    if observation is RAISED or len(taken) < len(walked):
+        ending = "exception"
+    episode = Episode(
+        rewards=numbers([step.reward for step in taken]),
+        costs=numbers(prices),
+        priced=len(prices),
+        length=len(taken),
+        ending=ending,
+        largest=max((seen.largest for seen in walked), default=0.0),
+        seconds=[seen.seconds for seen in walked[1:]],
+    )
+    return episode, findings + [f for seen in walked for f in seen.findings]
+
+
+def _walk(
+    env: gymnasium.Env, observation: Any, number: int, steps: int
+) -> Iterator[_Seen]:
+    """Random actions from a reset on, until the episode ends or cannot go on."""
     actions = _actions(env.action_space, extremes=number == 0)
-    where = f"reset of episode {number}"
-    observation, findings = reset(env, seed if number == 0 else None, where)
-    rewards, costs = [], []
-    length, largest, seconds, ending = 0, 0.0, 0.0, "cut"
-    if observation is None:
-        return Episode(rewards, costs, 0, "exception", 0.0, 0.0), findings
-    while length < steps:
-        largest = max(largest, _largest(observation))
-        held = [(leaf, leaf.copy()) for leaf in leaves(observation)]
-        action, where = next(actions), f"episode {number}, step {length}"
+    for time in range(steps):
+        where = f"episode {number}, step {time}"
+        before = [(leaf, leaf.copy()) for leaf in leaves(observation)]
+        action, raised = attempt("action space", where, next, actions)
         began = perf_counter()
-        result, raised = attempt(f"step({_short(action)})", where, env.step, action)
-        seconds += perf_counter() - began
-        step, wrong = (None, raised) if raised else step_parts(result)
-        length += 1
-        if step is None:
-            findings += placed(wrong, where)
-            ending = "exception"
-            break
-        wrong += [*_step_findings(env, step), *_overwritten(held)]
-        findings += placed(wrong, where)
-        rewards += numbers([step.reward])
-        costs += numbers([step.info.get("cost")] if isinstance(step.info, dict) else [])
-        observation = step.observation
-        if step.ending:
-            ending = step.ending
-            break
-    largest = max(largest, _largest(observation))
-    return Episode(rewards, costs, length, ending, largest, seconds), findings
+        if not raised:
+            doing = f"{where}, action {short(action)}"
+            result, raised = attempt("step", doing, env.step, action)
+        seconds = perf_counter() - began
+        step, wrong = (None, []) if raised else step_parts(result)
+        if step is not None:
+            observation = step.observation
+            wrong += _value_findings(env, observation)
+            wrong += [*part_findings(step), *_overwritten(before)]
+        findings = raised + placed(wrong, where)
+        yield _Seen(step, findings, _largest(env, observation), seconds)
+        if step is None or step.ending:
+            return
 
 
 def reset(
     env: gymnasium.Env, seed: int | None, where: str
 ) -> tuple[Any, list[Finding]]:
-    """The observation that a reset shows (None if it raised), and what is wrong."""
+    """The observation that a reset shows, or `RAISED`, and what is wrong with it."""
     # Around a reset that cannot be told a seed, wrappers that pass one on would fail.
     if takes(env, "seed"):
         options = {"options": {}} if takes(env, "options") else {}
-        result, findings = attempt("reset", where, env.reset, seed=seed, **options)
+        result, raised = attempt("reset", where, env.reset, seed=seed, **options)
     else:
-        result, findings = attempt("reset", where, env.unwrapped.reset)
-    if findings:
-        return None, findings
+        result, raised = attempt("reset", where, env.unwrapped.reset)
+    if raised:
+        return RAISED, raised
     observation, wrong = reset_parts(result)
     wrong += _value_findings(env, observation)
     return observation, placed(wrong, where)
@@ -108,7 +137,7 @@ def repeat_findings(env: gymnasium.Env, *, seed: int, steps: int) -> list[Findin
     for time, (one, other) in enumerate(zip(first, again, strict=False)):
         if not _same(one, other):
             what = "reset" if time == 0 else f"step {time - 1}"
-            found = f"{what} differs: {_short(one)}, then {_short(other)}"
+            found = f"{what} differs: {short(one)}, then {short(other)}"
             break
     else:
         if len(first) == len(again):
@@ -118,28 +147,36 @@ def repeat_findings(env: gymnasium.Env, *, seed: int, steps: int) -> list[Findin
     return [warning("reproducibility", expected, found, remedy)]
 
 
-def _trace(env: gymnasium.Env, seed: int, steps: int) -> Iterator[list[Any]]:
+def _trace(env: gymnasium.Env, seed: int, steps: int) -> Iterator[list[np.ndarray]]:
     """What a reset and each step show, copied, until the episode ends."""
     env.action_space.seed(seed)
     observation, _ = reset(env, seed, "")
+    if observation is RAISED:
+        return
     yield [leaf.copy() for leaf in leaves(observation)]
-    for _ in range(steps if observation is not None else 0):
-        result, raised = attempt("step", "", env.step, env.action_space.sample())
+    for _ in range(steps):
+        result, raised = attempt("step", "", _random_step, env)
         step = None if raised else step_parts(result)[0]
         if step is None:
             return
-        shown = [leaf.copy() for leaf in leaves(step.observation)]
-        yield [*shown, step.reward, step.ending]
+        yield [leaf.copy() for leaf in leaves([*step[:2], step.ending])]
         if step.ending:
             return
 
 
-def _same(one: list[Any], other: list[Any]) -> bool:
-    pairs = zip(one, other, strict=False)
+def _random_step(env: gymnasium.Env) -> Any:
+    return env.step(env.action_space.sample())
+
+
+def _same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
     return len(one) == len(other) and all(
-        np.array_equal(np.asarray(a).astype(str), np.asarray(b).astype(str))
-        for a, b in pairs
+        _equal(a, b) for a, b in zip(one, other, strict=True)
     )
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> bool:
+    nans = all(np.issubdtype(array.dtype, np.inexact) for array in (one, other))
+    return np.array_equal(one, other, equal_nan=nans)
 
 
 def _actions(space: spaces.Space, *, extremes: bool) -> Iterator[Any]:
@@ -154,20 +191,15 @@ def _actions(space: spaces.Space, *, extremes: bool) -> Iterator[Any]:
         yield space.sample()
 
 
-def _step_findings(env: gymnasium.Env, step: Stepped) -> Iterator[Finding]:
-    yield from _value_findings(env, step.observation)
-    yield from part_findings(step)
-
-
 def _value_findings(env: gymnasium.Env, observation: Any) -> Iterator[Finding]:
     space = getattr(env, "observation_space", None)
     if isinstance(space, spaces.Space):
         yield from value_findings(space, observation)
 
 
-def _overwritten(held: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[Finding]:
+def _overwritten(before: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[Finding]:
     """Whether the step changed the arrays of the observation before it."""
-    if not all(np.array_equal(now, then, equal_nan=True) for now, then in held):
+    if not all(_equal(now, then) for now, then in before):
         yield warning(
             "observation",
             "a new array at each step",
@@ -176,22 +208,7 @@ def _overwritten(held: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[Finding]
         )
 
 
-def _largest(observation: Any) -> float:
-    sizes = [
-        float(np.max(np.abs(leaf[np.isfinite(leaf)]), initial=0.0))
-        for leaf in leaves(observation)
-        if np.issubdtype(leaf.dtype, np.number)
-    ]
-    return max(sizes, default=0.0)
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list | tuple):
-        shown = ", ".join(_short(item) for item in value[:6])
-        return f"[{shown}{', ...' if len(value) > 6 else ''}]"
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _largest(env: gymnasium.Env, observation: Any) -> float:
+    measured = measures(getattr(env, "observation_space", None), observation)
+    sizes = [np.max(np.abs(x[np.isfinite(x)]), initial=0.0) for x in measured]
+    return float(max(sizes, default=0.0))

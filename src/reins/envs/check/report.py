@@ -19,8 +19,8 @@ from reins.envs.check.spaces import (
     observation_space_findings,
     observed_as,
 )
-from reins.envs.check.step import signature_findings
-from reins.envs.host import DEFAULT_HORIZON, is_image
+from reins.envs.check.step import signature_findings, wrapper_findings
+from reins.envs.host import DEFAULT_HORIZON
 
 LARGE = 100.0
 """Size from which an observation or a reward is worth scaling."""
@@ -54,7 +54,6 @@ def check_env(
     episodes: int = 3,
     steps: int = 1000,
     seed: int = 0,
-    draw: bool = True,
 ) -> Report:
     """Play a few episodes of random actions, and report everything that is wrong.
 
@@ -64,14 +63,13 @@ def check_env(
       limit: steps after which its registration truncates an episode, if it does.
       episodes: how many are played, of at most `steps` steps each.
       seed: of the first reset and of the actions.
-      draw: whether to draw a picture where the environment says that it can.
     """
     env, findings = attempt("making it", "", make, None)
     if findings:
         return Report(tuple(findings), {})
     findings += [*observation_space_findings(env), *action_space_findings(env)]
     facts = {**_space_facts(env, findings), "max_episode_steps": limit}
-    findings += signature_findings(env)
+    findings += [*signature_findings(env), *wrapper_findings(env)]
     room = steps if limit is None else min(steps, limit)
     played: list[Episode] = []
     if isinstance(getattr(env, "action_space", None), spaces.Space):
@@ -81,13 +79,19 @@ def check_env(
             played.append(episode)
             findings += wrong
         findings += repeat_findings(env, seed=seed, steps=min(room, REPEATED))
-        findings += _scale_findings(env, played)
+        findings += _scale_findings(played)
     else:
-        findings += reset(env, seed, "reset")[1]
+        findings += reset(env, seed, "first reset")[1]
     findings += _limit_findings(limit, played, room)
-    findings += _drawing_findings(make, env, draw)
+    findings += _drawing_findings(make, env)
     findings += attempt("close", "", env.close)[1]
+    if limit is not None and room == limit:
+        played = [_at_limit(episode) for episode in played]
     return Report(merged(findings), {**facts, **_played_facts(env, played)})
+
+
+def _at_limit(episode: Episode) -> Episode:
+    return episode._replace(ending=episode.ending.replace("cut", "time limit"))
 
 
 def _space_facts(env: gymnasium.Env, findings: list[Finding]) -> dict[str, str]:
@@ -102,7 +106,7 @@ def _space_facts(env: gymnasium.Env, findings: list[Finding]) -> dict[str, str]:
 
 def _played_facts(env: gymnasium.Env, played: list[Episode]) -> dict[str, Any]:
     rewards = [reward for episode in played for reward in episode.rewards]
-    seconds = sum(episode.seconds for episode in played)
+    seconds = [second for episode in played for second in episode.seconds]
     modes = _render_modes(env)
     return {
         "lengths": [episode.length for episode in played],
@@ -112,9 +116,7 @@ def _played_facts(env: gymnasium.Env, played: list[Episode]) -> dict[str, Any]:
         "largest_observation": max((e.largest for e in played), default=None),
         "rewards": [min(rewards), max(rewards)] if rewards else None,
         "render_modes": modes if isinstance(modes, list) else [],
-        "steps_per_second": sum(e.length for e in played) / seconds
-        if seconds
-        else None,
+        "steps_per_second": len(seconds) / sum(seconds) if seconds else None,
     }
 
 
@@ -134,15 +136,15 @@ def _limit_findings(
     )
 
 
-def _scale_findings(env: gymnasium.Env, played: list[Episode]) -> Iterator[Finding]:
+def _scale_findings(played: list[Episode]) -> Iterator[Finding]:
     largest = max(episode.largest for episode in played)
-    space = getattr(env, "observation_space", None)
-    if largest > LARGE and not (isinstance(space, spaces.Space) and is_image(space)):
+    if largest > LARGE:
         yield warning(
             "scale of observations",
             f"numbers up to about {LARGE:g}",
             f"numbers up to {largest:,.4g}",
-            "Normalise: networks learn best from numbers of about −1 to 1.",
+            "Networks learn best from numbers of about −1 to 1: scale them in the "
+            "environment, or let the agent normalise (--normalise-observations).",
         )
     rewards = np.asarray([reward for episode in played for reward in episode.rewards])
     if len(rewards) and np.max(np.abs(rewards)) > LARGE:
@@ -150,7 +152,8 @@ def _scale_findings(env: gymnasium.Env, played: list[Episode]) -> Iterator[Findi
             "scale of rewards",
             f"rewards up to about ±{LARGE:g}",
             f"rewards from {rewards.min():,.4g} to {rewards.max():,.4g}",
-            "Divide them by a constant: a critic learns best where returns are small.",
+            "Critics learn best where returns are small: divide them by a constant, or "
+            "let the agent normalise (--normalise-rewards).",
         )
     if len(rewards) and not np.any(rewards):
         yield warning(
@@ -160,12 +163,13 @@ def _scale_findings(env: gymnasium.Env, played: list[Episode]) -> Iterator[Findi
             "A learner that never sees a reward learns nothing from it: check that "
             "there is one, or pay for steps on the way.",
         )
-    told = [bool(episode.costs) and len(episode.costs) for episode in played]
-    if any(told) and any(n != e.length for n, e in zip(told, played, strict=True)):
+    priced = sum(episode.priced for episode in played)
+    taken = sum(episode.length for episode in played)
+    if 0 < priced < taken:
         yield warning(
             'info["cost"]',
             "a cost at every step, or at none",
-            f"one at {sum(told)} of {sum(e.length for e in played)} steps",
+            f"one at {priced} of {taken} steps",
             "Tell 0 where there is none; reins takes it for 0.",
         )
 
@@ -175,14 +179,14 @@ def _render_modes(env: gymnasium.Env) -> Any:
     return metadata.get("render_modes") if isinstance(metadata, dict) else None
 
 
-def _drawing_findings(make: Make, env: gymnasium.Env, draw: bool) -> list[Finding]:
+def _drawing_findings(make: Make, env: gymnasium.Env) -> list[Finding]:
     """Whether a picture is one, where the environment says that it draws."""
     modes = _render_modes(env)
     if not isinstance(modes, list | tuple):
         remedy = 'Write metadata = {"render_modes": []}, or the modes that there are.'
         expected = "a list of render_modes in metadata"
         return [warning("rendering", expected, repr(modes), remedy)]
-    if not draw or "rgb_array" not in modes:
+    if "rgb_array" not in modes:
         return []
     frame, raised = attempt("rendering", "as rgb_array", _drawn, make)
     if raised:  # no error: training draws nothing

@@ -33,8 +33,11 @@ class Stepped(NamedTuple):
 
 
 def takes(env: gymnasium.Env, name: str) -> bool:
-    """Whether reset has an argument of this name."""
-    known = inspect.signature(env.unwrapped.reset).parameters
+    """Whether reset has an argument of this name; True where nobody can tell."""
+    try:
+        known = inspect.signature(env.unwrapped.reset).parameters
+    except (TypeError, ValueError):  # compiled from another language
+        return True
     return name in known or any(p.kind is p.VAR_KEYWORD for p in known.values())
 
 
@@ -51,6 +54,23 @@ def signature_findings(env: gymnasium.Env) -> list[Finding]:
         for name in ("seed", "options")
         if not takes(env, name)
     ]
+
+
+def wrapper_findings(env: gymnasium.Env) -> list[Finding]:
+    """Whether a wrapper resets the environment by itself."""
+    layer = env
+    while isinstance(layer, gymnasium.Wrapper):
+        if isinstance(layer, gymnasium.wrappers.Autoreset):
+            return [
+                warning(
+                    "wrappers",
+                    "an environment that waits for its reset",
+                    "gymnasium.wrappers.Autoreset around it",
+                    "Leave it out: reins resets environments itself.",
+                )
+            ]
+        layer = layer.env
+    return []
 
 
 def reset_parts(result: Any) -> tuple[Any, list[Finding]]:

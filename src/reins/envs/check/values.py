@@ -8,6 +8,7 @@ from gymnasium import spaces
 from jaxtyping import Shaped
 
 from reins.envs.check.finding import Finding, error, warning
+from reins.envs.host import is_image
 
 ROUNDING = 1e-5
 """How far outside its bounds a number may be, relative to the bound, as rounding."""
@@ -38,7 +39,7 @@ def value_findings(
     elif isinstance(space, spaces.Box | spaces.MultiDiscrete | spaces.MultiBinary):
         yield from _array_findings(space, value, subject)
     elif not space.contains(value):
-        yield _misfit(subject, f"a member of {space}", _short(value))
+        yield _misfit(subject, f"a member of {space}", short(value))
 
 
 def _dict_findings(space: spaces.Dict, value: Any, subject: str) -> Iterator[Finding]:
@@ -61,7 +62,7 @@ def _choice_findings(
     expected = f"an integer from {space.start} to {last}"
     array = np.asarray(value)
     if array.shape != () or not np.issubdtype(array.dtype, np.integer):
-        yield _misfit(subject, expected, f"{_short(value)}, a {_kind(value)}")
+        yield _misfit(subject, expected, f"{short(value)}, a {_kind(value)}")
     elif not space.start <= int(array) <= last:
         yield _misfit(subject, expected, str(value))
 
@@ -73,9 +74,10 @@ def _array_findings(
 ) -> Iterator[Finding]:
     if not isinstance(value, np.ndarray | np.generic):
         expected = f"a NumPy array of shape {space.shape}"
-        yield _misfit(subject, expected, f"a {_kind(value)}: {_short(value)}")
+        yield _misfit(subject, expected, f"a {_kind(value)}: {short(value)}")
         return
-    if not np.can_cast(value.dtype, space.dtype, "same_kind"):
+    castable = np.can_cast(value.dtype, space.dtype, "same_kind")
+    if not castable:
         yield _misfit(subject, f"dtype {space.dtype}", f"dtype {value.dtype}")
     elif not np.can_cast(value.dtype, space.dtype):
         yield warning(
@@ -87,7 +89,7 @@ def _array_findings(
     if value.shape != space.shape:
         yield _misfit(subject, f"shape {space.shape}", f"shape {value.shape}")
         return
-    if not np.issubdtype(value.dtype, np.number) and value.dtype != bool:
+    if not castable:
         return
     value = np.asarray(value)
     finite = np.isfinite(value)
@@ -148,6 +150,20 @@ def leaves(observation: Any) -> list[Shaped[np.ndarray, "..."]]:
     return [np.asarray(observation)]
 
 
+def measures(space: Any, observation: Any) -> Iterator[Shaped[np.ndarray, "..."]]:
+    """The arrays in an observation that measure something: no images, no choices."""
+    if isinstance(space, spaces.Dict) and isinstance(observation, dict):
+        for key in space.spaces.keys() & observation.keys():
+            yield from measures(space[key], observation[key])
+    elif isinstance(space, spaces.Tuple) and isinstance(observation, tuple):
+        for part, item in zip(space.spaces, observation, strict=False):
+            yield from measures(part, item)
+    elif isinstance(space, spaces.Box) and not is_image(space):
+        for leaf in leaves(observation):
+            if np.issubdtype(leaf.dtype, np.number):
+                yield leaf
+
+
 def _misfit(subject: str, expected: str, found: str) -> Finding:
     return error(
         subject,
@@ -161,6 +177,14 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value in one line: six digits of a number, the first six of many."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        shown = ", ".join(short(item) for item in value[:6])
+        return f"[{shown}{', ...' if len(value) > 6 else ''}]"
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."

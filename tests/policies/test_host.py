@@ -1,0 +1,98 @@
+"""The numpy pass of a policy is the policy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from reins.policies import (
+    NormalisedPolicy,
+    action_noise,
+    categorical_policy,
+    gaussian_policy,
+    has_host_act,
+    host_act,
+    policy_for,
+    tabular_policy,
+)
+
+N, T, SIZE = 5, 3, 4
+KEY = jax.random.key(3)
+INSIDE = {
+    "gaussian": gaussian_policy(
+        SIZE, 2, hidden=(7, 6), log_std=-0.3, centre=(1.0, -2.0), half_width=(3.0, 0.5)
+    ),
+    "categorical": categorical_policy(SIZE, 3, hidden=(7, 6)),
+    "linear": categorical_policy(SIZE, 3, hidden=()),
+}
+
+
+def made(name: str):
+    """A policy whose every parameter matters: none is at its first value."""
+    kind, _, normalised = name.partition(", ")
+    policy = INSIDE[kind](KEY)
+    leaves, shape = jax.tree.flatten(policy)
+    keys = jax.random.split(KEY, len(leaves))
+    moved = [
+        x + 0.5 * jax.random.normal(k, x.shape)
+        for x, k in zip(leaves, keys, strict=True)
+    ]
+    policy = jax.tree.unflatten(shape, moved)
+    if not normalised:
+        return policy
+    mean, scale = jnp.asarray([1.0, -3.0, 0.2, 4.0]), jnp.asarray([2.0, 0.3, 9.0, 1.0])
+    return NormalisedPolicy(policy, mean, scale, 1.5)
+
+
+@pytest.mark.parametrize("wrapped", ["", ", normalised"])
+@pytest.mark.parametrize("name", INSIDE)
+def test_the_numpy_pass_gives_the_actions_of_the_policy(name, wrapped):
+    policy = made(name + wrapped)
+    assert has_host_act(policy)
+    observations = np.asarray(jax.random.normal(KEY, (N, SIZE)) * 3, np.float64)
+    noise = action_noise(policy, KEY, steps=T, environments=N)
+    found = host_act(policy)(observations, np.asarray(noise[1]))
+    distribution = policy(jnp.asarray(observations, jnp.float32))
+    if name == "gaussian":
+        assert found.dtype == np.float32
+        expected = distribution.mean + jnp.exp(distribution.log_std) * noise[1]
+        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-5)
+    else:
+        expected = jnp.argmax(distribution.logits + noise[1], axis=-1)
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_actions_are_drawn_with_the_policy_s_probabilities(name):
+    policy = made(name)
+    n = 20_000
+    one = np.asarray(jax.random.normal(KEY, (1, SIZE)), np.float32)
+    observations = np.repeat(one, n, axis=0)
+    noise = action_noise(policy, KEY, steps=1, environments=n)
+    found = host_act(policy)(observations, np.asarray(noise[0]))
+    distribution = policy(jnp.asarray(one))
+    if name == "gaussian":
+        deviation = np.exp(np.asarray(distribution.log_std[0]))
+        error = np.abs(found.mean(axis=0) - np.asarray(distribution.mean[0]))
+        assert np.all(error < 5 * deviation / np.sqrt(n))
+        np.testing.assert_allclose(found.std(axis=0), deviation, rtol=0.03)
+    else:
+        shares = np.bincount(found, minlength=3) / n
+        expected = np.exp(np.asarray(distribution.log_probs[0]))
+        assert np.all(np.abs(shares - expected) < 5 * np.sqrt(0.25 / n))
+
+
+def test_noise_differs_between_steps_environments_and_keys():
+    policy = made("gaussian")
+    noise = np.asarray(action_noise(policy, KEY, steps=T, environments=N))
+    assert noise.shape == (T, N, 2)
+    assert len(np.unique(noise)) == noise.size
+    other = action_noise(policy, jax.random.key(4), steps=T, environments=N)
+    assert not np.intersect1d(noise, np.asarray(other)).size
+
+
+def test_what_numpy_cannot_do_is_left_to_jax():
+    pictures = spaces.Box(0, 255, (9, 9, 3), np.uint8)
+    assert not has_host_act(policy_for(pictures, spaces.Discrete(2))(KEY))
+    assert not has_host_act(tabular_policy(3, 2)(KEY))
