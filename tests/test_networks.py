@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from reins.networks import ACTIVATIONS, MLP
+from reins.networks import ACTIVATIONS, MLP, network
 
 KEY = jax.random.key(0)
 NUMPY = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0.0)}
@@ -54,3 +54,28 @@ def test_without_hidden_layers_it_is_linear():
 def test_other_keys_give_other_weights():
     first, second = (MLP(jax.random.key(i), (3, 3)) for i in (0, 1))
     assert not np.allclose(first.weights[0], second.weights[0])
+
+
+@pytest.mark.parametrize("shape", [(84, 84, 4), (7, 7, 3), (3, 5, 1), (20, 60, 1)])
+def test_pictures_of_any_size_become_outputs(shape):
+    net = network(KEY, shape, (16, 3))
+    pictures = jax.random.randint(KEY, (2, 5, *shape), 0, 256).astype(jnp.uint8)
+    found = net(pictures)
+    assert found.shape == (2, 5, 3)
+    np.testing.assert_allclose(net(pictures[1, 3]), found[1, 3], rtol=1e-4, atol=1e-5)
+    changed = pictures.at[1, 3, 0, 0, 0].add(100)
+    moved = np.abs(net(changed) - found).sum(axis=-1) > 1e-6
+    assert moved.sum() == 1, "every corner is looked at, of its own picture only"
+
+
+def test_a_network_for_pictures_sees_bytes_as_shares_of_one():
+    net = network(KEY, (6, 6, 1), (4,), final_gain=0.5)
+    white = net(jnp.full((6, 6, 1), 255, jnp.uint8))
+    np.testing.assert_allclose(white, net(jnp.full((6, 6, 1), 255.0)), rtol=1e-6)
+    assert np.all(np.abs(white) < 10)
+
+
+def test_a_network_for_vectors_is_the_perceptron():
+    assert isinstance(network(KEY, 3, (4, 2)), MLP)
+    with_relu = network(KEY, 3, (4, 2), activation="relu")
+    assert with_relu.activation == "relu"

@@ -45,6 +45,8 @@ class Output:
     """Folder for the results; made when it is not there."""
     json: bool = False
     """Print the summary alone, as JSON."""
+    quiet: bool = False
+    """Print nothing but errors."""
 
 
 Common = Annotated[Output, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff]
@@ -189,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (2 for what the user can mend)."""
     try:
         command = tyro.cli(Command, args=arguments, prog="reins", description=__doc__)
-        terminal = Terminal(quiet=command.output.json)
+        terminal = Terminal(quiet=command.output.json or command.output.quiet)
         summary = _carry_out(command, command.output.out, terminal)
     except ReinsError as error:
         complain(f"{type(error).__name__}: {error}")

@@ -49,6 +49,18 @@ def test_discrete_actions_are_one_hot():
     assert DISCRETE.size == 5
 
 
+def test_actions_are_clipped_to_bounds_as_at_the_environment_s_door():
+    bounds = {"action_low": (-1.0, 0.0), "action_high": (1.0, 3.0)}
+    inputs = InputSpec(1, 2, False, (), (1, 0), **bounds)
+    actions = jnp.array([[-7.0, 5.0], [0.5, -0.1], [2.0, 2.0]])
+    found = network_inputs(inputs, jnp.zeros((3, 1)), actions)
+    np.testing.assert_allclose(found, [[3.0, -1.0], [0.0, 0.5], [2.0, 1.0]])
+    with pytest.raises(ConfigError, match=r"2 action dimensions need as.* 2 and 0"):
+        InputSpec(1, 2, False, (), (1, 0), action_low=(0.0, 0.0))
+    with pytest.raises(ConfigError, match="found 3 and 3"):
+        InputSpec(1, 2, False, (), (1,), action_low=(0.0,) * 3, action_high=(1.0,) * 3)
+
+
 def test_one_side_alone_can_be_seen():
     options = {"observation_size": 2, "action_size": 3, "discrete": True}
     only_actions = InputSpec(observation_dims=(), action_dims=(2, 0), **options)

@@ -89,5 +89,5 @@ def test_its_rule_covers_pairs_of_its_spaces(ruled):
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():
-    with pytest.raises(ConfigError, match="Did you mean `reins/LapGridWorld-v0`"):
+    with pytest.raises(ConfigError, match="Near to it: reins/LapGridWorld-v0"):
         make_env("reins/LapGridWorld-v1")

@@ -231,13 +231,16 @@ def test_it_goes_on_bit_for_bit_from_what_was_saved(env_id):
     for array in whole.save().values():
         array[...] = 0
     steps += taken(whole, actions[70:])
+    undisturbed = robots(env_id, 3)
+    undisturbed.reset([5, 6, 7])
+    assert_same(steps, taken(undisturbed, actions))
     ended = [np.flatnonzero(step.terminated).tolist() for step in steps[70:]]
     assert any(ended) == (env_id in FALLING)
     for threads in (1, 2):
         other = robots(env_id, 3, threads)
         # What it did before must leave no trace.
         other.reset([1, 2, 3])
-        taken(other, actions[:9])
+        taken(other, np.append(actions[:9], np.full_like(actions[:1], np.nan), axis=0))
         other.restore(saved)
         again = other.save()
         assert_same(steps[70:], taken(other, actions[70:]))
@@ -350,6 +353,9 @@ def test_a_step_is_of_the_kinds_that_the_contract_names(env_id):
             assert ends.shape == (2,)
         assert step.mask.all()
         np.testing.assert_array_equal(step.costs, np.zeros(2, np.float32))
+        # Steps share them.
+        assert not step.costs.flags.writeable
+        assert not step.mask.flags.writeable
 
 
 @pytest.mark.parametrize("env_id", ALL)
@@ -423,6 +429,7 @@ def test_closing_lets_the_simulations_and_their_threads_go():
     vector = robots("HalfCheetah-v5", 2, 2)
     first = vector.reset([0, 1])
     batch = weakref.ref(vector._batch)
+    assert vector._batch.nthread == 2
     kept = first.copy()
     vector.close()
     assert batch() is None

@@ -26,6 +26,8 @@ class InputSpec:
       clip: observations are clipped to ± this, in their own units, first of all.
       offset, scale: fixed statistics of the chosen observation dimensions:
         input = (clipped observation − offset) / scale.
+      action_low, action_high: bounds that action vectors are clipped to, as they are at
+        the environment's door; none when empty.
     """
 
     observation_size: int
@@ -36,6 +38,8 @@ class InputSpec:
     clip: float = 20.0
     offset: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    action_low: tuple[float, ...] = ()
+    action_high: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.observation_dims)
@@ -51,6 +55,13 @@ class InputSpec:
             faults.append(
                 f"{n} observation dimensions need {n} offsets and {n} scales; found "
                 f"{len(self.offset)} and {len(self.scale)}"
+            )
+        bounds = {len(self.action_low), len(self.action_high)}
+        if not bounds <= {0, self.action_size} or len(bounds) > 1:
+            faults.append(
+                f"{self.action_size} action dimensions need as many lower and upper "
+                f"bounds, or none; found {len(self.action_low)} and "
+                f"{len(self.action_high)}"
             )
         if not all(scale > 0 for scale in self.scale):
             faults.append(f"scales must be positive; found {self.scale}")
@@ -126,6 +137,9 @@ def network_inputs(
         done = jax.nn.one_hot(actions, inputs.action_size)
     else:
         done = jnp.asarray(actions, jnp.float32)
+        if inputs.action_low:
+            low, high = jnp.asarray(inputs.action_low), jnp.asarray(inputs.action_high)
+            done = jnp.clip(done, low, high)
     done = done[..., jnp.asarray(inputs.action_dims, jnp.int32)]
     return jnp.concatenate([seen, done], axis=-1)
 

@@ -170,9 +170,7 @@ def _resets(observations: Episodes) -> Warnings:
     np.fill_diagonal(between, np.inf)
     last = np.stack([o[-1] - o[-2] for o in rows])
     jumps = _squares(last / step, inside / step).min(axis=1) > between.min(axis=1).max()
-    spread = _scale(np.concatenate(rows).std(axis=0))
-    firsts = np.stack([o[0] for o in rows]) / spread
-    ends, before = (np.stack([o[k] for o in rows]) / spread for k in (-1, -2))
+    firsts, before, ends = (np.stack([o[k] for o in rows]) / step for k in (0, -2, -1))
     nearer = 4 * _squares(ends, firsts).min(axis=1) < _squares(before, firsts).min(
         axis=1
     )

@@ -3,7 +3,15 @@
 from reins.envs.autoreset import AutoresetVector
 from reins.envs.env import Env, Rule, Step
 from reins.envs.gymnasium import CompiledEnv, CostWrapper, with_cost
-from reins.envs.host import HostOptions, Vectorisation, host_env, is_image, single_env
+from reins.envs.host import (
+    HostOptions,
+    Vectorisation,
+    host_env,
+    is_image,
+    providers,
+    single_env,
+)
+from reins.envs.mujoco import mujoco_env
 from reins.envs.registry import (
     ENVS,
     EnvEntry,
@@ -40,7 +48,9 @@ __all__ = [
     "host_env",
     "is_image",
     "make_env",
+    "mujoco_env",
     "nominal_twin",
+    "providers",
     "register",
     "single_env",
     "true_rule",

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -167,6 +168,17 @@ def find_spec(env_id: str) -> EnvSpec:
             + "An environment of another package is named `module:Name-v0`, so that "
             "the module registers it; `reins list` names those of reins."
         ) from error
+
+
+def providers(env_id: str) -> list[str]:
+    """The installed packages that an environment comes from, if they can be told.
+
+    Raises: ConfigError when there is no such environment.
+    """
+    entry_point = find_spec(env_id).entry_point
+    module = entry_point if isinstance(entry_point, str) else entry_point.__module__  # pyright: ignore
+    root = module.partition(":")[0].partition(".")[0]
+    return sorted(set(importlib.metadata.packages_distributions().get(root, [])))
 
 
 def _try(env_id: str, options: HostOptions) -> HostEnv:

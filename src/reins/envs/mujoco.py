@@ -124,7 +124,13 @@ class MujocoVector(VectorEnv):
             constant.flags.writeable = False
 
     def reset(self, seeds: Sequence[int]) -> Float[np.ndarray, "N S"]:
-        """Begin the first episode of every seed."""
+        """Begin the first episode of every seed.
+
+        Args:
+          seeds: one for each copy, from 0 to 2⁶⁴ - 1.
+
+        Raises: DataError when there are not as many seeds as copies.
+        """
         if len(seeds) != len(self._seeds):
             raise DataError(
                 f"{len(self._seeds)} environments were given {len(seeds)} seeds; give "
@@ -136,7 +142,10 @@ class MujocoVector(VectorEnv):
         return self._observe()
 
     def step(self, actions: Shaped[np.ndarray, "N A"]) -> VectorStep:
-        """One step of every robot; one that has become unstable shows and earns NaN."""
+        """One step of every robot; one that has become unstable shows and earns NaN.
+
+        Raises: DataError when there is not one action for each copy.
+        """
         if actions.shape != self._ctrl.shape:
             raise DataError(
                 f"actions of shape {actions.shape} were given to environments that "
@@ -147,11 +156,11 @@ class MujocoVector(VectorEnv):
         self._batch.step(nstep=self._settings["frame_skip"])
         if self._warnings.tobytes() == self._calm:
             return self._finish(actions)
+        # MuJoCo has set these back to where they would look healthy. NaN in a state
+        # stays until the episode ends.
         unstable = self._warnings.any(axis=1)
-        # Written into the state, NaN stays until the episode ends.
         self._moving[unstable] = np.nan
-        with np.errstate(all="ignore"):
-            step = self._finish(actions)
+        step = self._finish(actions)
         step.rewards[unstable] = np.nan
         return step
 
@@ -271,15 +280,13 @@ class MujocoVector(VectorEnv):
 
 @functools.cache
 def load_model(file: str) -> mujoco.MjModel:
-    """Gymnasium's model, in which what became unstable is not set back in silence."""
+    """Gymnasium's model of a robot, by the name of its file."""
     # About Gymnasium's file there is nothing that a user could do.
     before = _log_to(logto_console=False)
     try:
-        model = mujoco.MjModel.from_xml_path(str(_ASSETS / file))
+        return mujoco.MjModel.from_xml_path(str(_ASSETS / file))
     finally:
         mujoco.MjLogConfig.set(before)
-    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-    return model
 
 
 def _body(model: mujoco.MjModel, name: int | str) -> int | None:

@@ -92,6 +92,7 @@ def _facts_table(env_id: str, facts: Mapping[str, Any]) -> Table:
     if facts["rewards"] is not None:
         low, high = facts["rewards"]
         table.add_row("rewards", f"{low:.4g} to {high:.4g} a step")
+    if facts["largest_observation"]:
         table.add_row("largest observation", f"{facts['largest_observation']:.4g}")
     table.add_row("draws", ", ".join(facts["render_modes"]) or "nothing")
     if facts["steps_per_second"] is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from gymnasium import spaces
 
 from reins.data import Demonstrations
 from reins.envs import Env
@@ -55,7 +56,7 @@ def evaluate(
         "evaluation_episodes": episodes,
         "steps_per_second": steps / seconds,
         "wall_seconds": seconds,
-        "versions": versions(),
+        "versions": versions(stored.config.env),
     }
     write_json(out / SUMMARY_FILE, summary)
     terminal.show(*result_tables({stored.config.agent: summary}, None))
@@ -155,6 +156,9 @@ def demonstrate(
         f"--agent AGENT --episodes {episodes} --seed {seed} --key {key}"
     )
     rows = jax.tree.map(np.asarray, found.trajectory)
+    space = env.action_space
+    if isinstance(space, spaces.Box):  # what was done, not what was drawn
+        rows = rows._replace(actions=np.clip(rows.actions, space.low, space.high))
     lengths = np.asarray(found.lengths)
     observations = [
         np.concatenate([rows.observations[i, :n], rows.next_observations[i, n - 1 : n]])

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tensorboardX import SummaryWriter
 
+from reins.envs import providers
 from reins.errors import ConfigError, DataError
 from reins.experiments.checkpoint import load_record
 from reins.experiments.files import read_json, write_json, write_whole
@@ -21,7 +22,9 @@ RUN_SCHEMA = "reins.run/1"
 SUMMARY_SCHEMA = "reins.summary/1"
 CONFIG_FILE = "config.json"
 SUMMARY_FILE = "summary.json"
-PACKAGES = ["reins", "jax", "jaxlib", "numpy", "gymnasium", "equinox", "optax"]
+PACKAGES = [
+    *("reins", "jax", "jaxlib", "numpy", "gymnasium", "mujoco", "equinox", "optax")
+]
 
 
 class Curves(NamedTuple):
@@ -37,9 +40,14 @@ class Curves(NamedTuple):
     values: dict[str, np.ndarray]
 
 
-def versions() -> dict[str, str]:
-    """Versions of everything that can change a number."""
-    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+def versions(env_id: str | None = None) -> dict[str, str]:
+    """Versions of everything that can change a number.
+
+    Args:
+      env_id: an environment whose package counts too, when it is somebody else's.
+    """
+    names = [*PACKAGES, *(() if env_id is None else providers(env_id))]
+    found = {name: importlib.metadata.version(name) for name in names}
     return {"python": platform.python_version(), **found}
 
 
@@ -68,7 +76,7 @@ def create_folder(folder: Path, command: str, config: dict[str, Any]) -> None:
         "schema": RUN_SCHEMA,
         "command": command,
         "config": config,
-        "versions": versions(),
+        "versions": versions(config.get("env")),
     }
     try:
         write_json(folder / CONFIG_FILE, record)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def resume(folder: Path, terminal: Terminal) -> Summary:
     Raises: DataError when the folder holds no run.
     """
     record = read_folder(folder)
-    _compare_versions(record["versions"], terminal)
+    _compare_versions(record, terminal)
     if record["command"] == "demo":
         settings = from_record(RunConfig, record["config"]["run"])
         return _demo(folder, settings, terminal)
@@ -247,11 +248,11 @@ def _draw_rules(path: Path, runs: Mapping[str, Run]) -> None:
     )
 
 
-def _compare_versions(recorded: Mapping[str, str], terminal: Terminal) -> None:
-    now = versions()
+def _compare_versions(record: Mapping[str, Any], terminal: Terminal) -> None:
+    now = versions(record["config"].get("env"))
     changed = [
         f"{name} {version} -> {now.get(name, 'missing')}"
-        for name, version in recorded.items()
+        for name, version in record["versions"].items()
         if now.get(name) != version
     ]
     if changed:

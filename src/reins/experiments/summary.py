@@ -61,7 +61,7 @@ def summarise(run: Run) -> Summary:
         "resume": resumed(run),
         "steps_per_second": steps * len(seeds) / seconds,
         "wall_seconds": seconds,
-        "versions": versions(),
+        "versions": versions(run.config.env),
     }
 
 

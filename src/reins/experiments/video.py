@@ -22,6 +22,8 @@ FASTEST = 50.0
 """Pictures per second that any browser shows in time; a .gif counts in 1/100 s."""
 NARROWEST = 320
 """Pixels that a caption needs."""
+H264 = "-an -c:v libx264 -crf 20 -pix_fmt yuv420p -movflags +faststart"
+"""What every player shows, of a good quality, and can begin before it has it all."""
 STRIP, INK, FRAME = 22, (235, 235, 235), (38, 42, 46)
 
 Picture = UInt8[np.ndarray, "H W 3"]
@@ -146,9 +148,8 @@ def _write_mp4(stream: BinaryIO, pictures: Iterator[Picture], fps: float) -> Non
     with tempfile.TemporaryDirectory(prefix="reins-") as folder:
         path = Path(folder) / "film.mp4"
         raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -"
-        h264 = "-an -c:v libx264 -crf 20 -pix_fmt yuv420p -movflags +faststart"
         # Not imageio_ffmpeg.write_frames, which forks; JAX's threads do not survive it.
-        command = [_ffmpeg(), "-loglevel", "error", *raw.split(), *h264.split()]
+        command = [_ffmpeg(), "-loglevel", "error", *raw.split(), *H264.split()]
         with subprocess.Popen(  # noqa: S603 - the words above, and numbers
             [*command, str(path)],
             stdin=subprocess.PIPE,
@@ -171,7 +172,7 @@ def _ffmpeg() -> str:
     return get_ffmpeg_exe()
 
 
-def _even(picture: Picture) -> Picture:
+def _even(picture: Picture) -> UInt8[np.ndarray, "H2 W2 3"]:
     """With one more row or column where their number is odd, as the colours of H.264
     need it: each stands for 2 x 2 pixels."""
     height, width = picture.shape[:2]

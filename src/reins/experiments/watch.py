@@ -1,7 +1,7 @@
 """Look at a trained agent: in a window, or as a film."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,8 @@ from reins.experiments.video import (
     check_film,
     write_film,
 )
+
+Act = Callable[[np.ndarray], np.ndarray]
 
 USUAL_FPS = 30.0
 """Steps per second where an environment does not say how fast it is."""
@@ -190,20 +192,22 @@ def open_env(
 
 
 def play(
-    env: gymnasium.Env, agent: LoadedAgent, showing: Showing, *, limit: int
+    env: gymnasium.Env, act: Act, *, episodes: int, limit: int, key: int
 ) -> Iterator[Moment]:
     """Every step of so many episodes, and the reset before them.
 
     Args:
+      act: observation -> action.
       limit: steps after which an episode is cut.
+      key: seed of the first reset; the others follow from it.
     """
-    for episode in range(1, showing.episodes + 1):
-        observation, _ = env.reset(seed=showing.key if episode == 1 else None)
+    for episode in range(1, episodes + 1):
+        observation, _ = env.reset(seed=key if episode == 1 else None)
         moment = Moment(episode, 0, 0.0, None, None)
         yield moment
         while moment.ending is None:
-            action, _ = agent.predict(observation, deterministic=showing.deterministic)
-            observation, reward, terminated, truncated, info = env.step(action)
+            stepped = env.step(act(observation))
+            observation, reward, terminated, truncated, info = stepped
             cost = moment.cost
             if "cost" in info:
                 cost = float(info["cost"]) + (cost or 0.0)
@@ -235,8 +239,13 @@ def _show(
     """Where each episode ended, and what was written."""
     limit = min(showing.steps or agent.env.horizon, agent.env.horizon)
     ends: list[Moment] = []
+
+    def act(observation: np.ndarray) -> np.ndarray:
+        return agent.predict(observation, deterministic=showing.deterministic)[0]
+
     with terminal.progress(showing.episodes * limit, patience=5.0) as bar:
-        moments = _tracked(play(env, agent, showing, limit=limit), ends, bar, limit)
+        played = play(env, act, episodes=showing.episodes, limit=limit, key=showing.key)
+        moments = _tracked(played, ends, bar, limit)
         if video is None:
             with suppress(KeyboardInterrupt):  # the way to close a window
                 for _ in moments:

@@ -44,7 +44,7 @@ class Episode(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """A step as it was looked at; `step` is None where there is nothing to go on with."""
+    """A step as it was looked at; `step` is None where nothing can follow."""
 
     step: Stepped | None
     findings: list[Finding]
@@ -92,7 +92,7 @@ def _walk(
         where = f"episode {number}, step {time}"
         before = [(leaf, leaf.copy()) for leaf in leaves(observation)]
         action, raised = attempt("action space", where, next, actions)
-        began = perf_counter()
+        began, result = perf_counter(), RAISED
         if not raised:
             doing = f"{where}, action {short(action)}"
             result, raised = attempt("step", doing, env.step, action)

@@ -208,7 +208,7 @@ def _drawn(make: Make) -> Any:
         reset(env, 0, "")
         return env.render()
     finally:
-        env.close()
+        attempt("close", "", env.close)  # its fault is told of the one that played
 
 
 def _is_picture(frame: Any) -> bool:

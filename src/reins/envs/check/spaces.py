@@ -36,9 +36,7 @@ def observed_as(env: gymnasium.Env) -> str:
     if is_image(seen):
         return f"an image of {' x '.join(map(str, seen.shape or ()))} bytes"
     plain = isinstance(space, spaces.Box) and len(space.shape) == 1
-    return f"a vector of {(seen.shape or (0,))[0]}" + (
-        "" if plain else f", flattened from {space}"
-    )
+    return f"a vector of {(seen.shape or (0,))[0]}{'' if plain else ', flattened'}"
 
 
 def acted_as(env: gymnasium.Env) -> str:
@@ -130,7 +128,7 @@ def _box_findings(space: spaces.Box) -> list[Finding]:
     width = np.where(unbounded, 0.0, high - low)
     if np.any(empty := (width <= 0.0) & ~unbounded):
         found.append(
-            error(
+            warning(
                 "action space",
                 "lower bounds below upper bounds",
                 f"{empty.sum()} of {empty.size} dimensions without room between",

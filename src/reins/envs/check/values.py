@@ -42,7 +42,7 @@ def value_findings(
         yield _misfit(subject, f"a member of {space}", short(value))
 
 
-def _dict_findings(space: spaces.Dict, value: Any, subject: str) -> Iterator[Finding]:
+def _dict_findings(space: Any, value: Any, subject: str) -> Iterator[Finding]:
     if not isinstance(value, dict):
         yield _misfit(subject, f"a dict of {', '.join(space)}", f"a {_kind(value)}")
         return
@@ -101,16 +101,18 @@ def _array_findings(
             f"{np.sum(~finite)} of {value.size} are not, the first at {first}: "
             f"{value[tuple(first)]}",
         )
-    yield from _bound_findings(space, np.where(finite, value, 0.0), finite, subject)
+    yield from _bound_findings(space, value, subject)
 
 
 def _bound_findings(
     space: spaces.Box | spaces.MultiDiscrete | spaces.MultiBinary,
     value: Shaped[np.ndarray, "..."],
-    finite: Shaped[np.ndarray, "..."],
     subject: str,
 ) -> Iterator[Finding]:
+    """How far the finite numbers are outside their bounds, at the worst place."""
     low, high = _bounds(space)
+    finite = np.isfinite(value)
+    value = np.where(finite, value, 0.0)
     past = np.where(finite, np.maximum(low - value, value - high), 0.0)
     bound = np.where(value < low, low, high)
     allowed = ROUNDING * np.maximum(np.abs(np.where(np.isfinite(bound), bound, 0.0)), 1)
