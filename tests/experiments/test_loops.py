@@ -28,7 +28,14 @@ CONFIG = TrainConfig(
 
 def train(folder, grouped, program):
     groups = [
-        Group("ppo", CONFIG.env, seeds, compiled, SETTINGS, folder / f"{seeds[0]}.safetensors")
+        Group(
+            "ppo",
+            CONFIG.env,
+            seeds,
+            compiled,
+            SETTINGS,
+            folder / f"{seeds[0]}.safetensors",
+        )
         for seeds in grouped
         for compiled in [program[len(seeds)]]
     ]
@@ -96,7 +103,14 @@ def test_what_is_not_finite_ends_its_own_group_and_keeps_its_checkpoint(
     bad = programs[1]._replace(advance=poisoned)
     groups = [
         Group("bad", CONFIG.env, (0,), bad, SETTINGS, tmp_path / "bad.safetensors"),
-        Group("good", CONFIG.env, (1,), programs[1], SETTINGS, tmp_path / "good.safetensors"),
+        Group(
+            "good",
+            CONFIG.env,
+            (1,),
+            programs[1],
+            SETTINGS,
+            tmp_path / "good.safetensors",
+        ),
     ]
     failures = run_groups(groups, lambda progress: None)
     assert list(failures) == [groups[0]]

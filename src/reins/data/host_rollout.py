@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from reins.data.rollout import Episodes
-from reins.envs import HostEnv, VectorEnv, is_image
+from reins.envs import HostEnv, VectorEnv, VectorStep, is_image
 from reins.types import Trajectory
 
 HostAct = Callable[[np.ndarray, int], np.ndarray]
@@ -63,7 +63,7 @@ def start_host_rollout(env: HostEnv, vector: VectorEnv, seeds: np.ndarray) -> St
         observations = as_kept(env, vector.reset([int(seed) for seed in seeds]))
     except Exception as error:
         raise FaultyEnvError(0, None, f"reset raised {_named(error)}") from error
-    _check(env, observations[:, None], np.zeros((len(seeds), 1)))
+    _check(env, observations[:, None])
     n = len(observations)
     return Standing(observations, np.zeros(n, np.int32), np.zeros(n, np.float32))
 
@@ -81,39 +81,40 @@ def host_rollout(
     Raises: FaultyEnvError when an environment raises, or shows something that is not
       finite or not in its observation space.
     """
-    n = len(standing.times)
-    batch = _empty(env, n, steps)
-    observations, times, returns = standing
-    times, returns = times.copy(), returns.astype(np.float64)
-    ended: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    observations, seen, done, results = standing.observations, [], [], []
     for t in range(steps):
         try:
             actions = act(observations, t)
             result = vector.step(actions)
-            batch.observations[:, t] = observations
-            batch.actions[:, t] = actions
-            batch.rewards[:, t] = result.rewards
-            batch.costs[:, t] = result.costs
-            batch.next_observations[:, t] = result.observations
         except Exception as error:
             raise FaultyEnvError(t, None, f"step raised {_named(error)}") from error
-        ends = result.terminated | result.truncated
-        batch.terminated[:, t] = result.terminated
-        batch.truncated[:, t] = result.truncated
-        batch.mask[:, t] = result.mask
-        batch.times[:, t] = np.where(result.mask, times, -1)
-        returns += result.rewards
-        times = np.where(result.mask, times + 1, 0)
-        if ends.any():
-            where = np.flatnonzero(ends)
-            ended.append((where, times[where], returns[where]))
-            times, returns = np.where(ends, 0, times), np.where(ends, 0.0, returns)
+        if result.observations.shape != observations.shape:
+            found, expected = result.observations.shape[1:], observations.shape[1:]
+            what = f"it showed an observation of shape {found}; expected {expected}"
+            raise FaultyEnvError(t, None, what)
+        seen.append(observations)
+        done.append(actions)
+        results.append(result)
         observations = result.following
+    batch: Any = _rows(env, seen, done, results)
     _check(env, batch.next_observations, batch.rewards, batch.costs)
     last = as_kept(env, observations)
-    _check(env, last[:, None], np.zeros((n, 1)))
-    stands = Standing(last, times.astype(np.int32), returns.astype(np.float32))
-    return stands, batch, _finished(ended)
+    _check(env, last[:, None])
+    ends, mask = batch.terminated | batch.truncated, batch.mask
+    rewards = np.where(mask, batch.rewards, 0.0).astype(np.float64)
+    lengths = _since_ends(np.cumsum(mask, 1) + standing.times[:, None], ends)
+    returns = _since_ends(np.cumsum(rewards, 1) + standing.returns[:, None], ends)
+    times: Any = np.where(mask, lengths - 1, -1).astype(np.int32)
+    where = np.nonzero(ends)
+    return (
+        Standing(
+            last,
+            np.where(ends[:, -1], 0, lengths[:, -1]).astype(np.int32),
+            np.where(ends[:, -1], 0.0, returns[:, -1]).astype(np.float32),
+        ),
+        batch._replace(times=times),
+        Finished(where[0], lengths[where], returns[where]),
+    )
 
 
 def run_host_episodes(
@@ -152,30 +153,44 @@ def as_kept(env: HostEnv, observations: np.ndarray) -> np.ndarray:
     return np.array(observations, env.observation_space.dtype)
 
 
-def _empty(env: HostEnv, n: int, steps: int) -> Trajectory:
-    seen, done = env.observation_space, env.action_space
-    kind = np.int32 if isinstance(done, spaces.Discrete) else np.float32
+def _rows(
+    env: HostEnv,
+    seen: list[np.ndarray],
+    done: list[np.ndarray],
+    results: list[VectorStep],
+) -> Trajectory:
+    """The steps as N rows; their times are not yet known."""
 
-    def room(shape: tuple[int, ...] | None, dtype: Any) -> Any:
-        return np.empty((n, steps, *(shape or ())), dtype)
+    def rows(values: Any, kind: Any) -> Any:
+        return np.stack(values, axis=1, dtype=kind, casting="unsafe")
 
+    steps = VectorStep(*zip(*results, strict=True))  # pyright: ignore
+    kind = env.observation_space.dtype
+    discrete = isinstance(env.action_space, spaces.Discrete)
+    mask = rows(steps.mask, bool)
     return Trajectory(
-        observations=room(seen.shape, seen.dtype),
-        actions=room(done.shape, kind),
-        rewards=room((), np.float32),
-        costs=room((), np.float32),
-        terminated=room((), bool),
-        truncated=room((), bool),
-        next_observations=room(seen.shape, seen.dtype),
-        mask=room((), bool),
-        times=room((), np.int32),
+        observations=rows(seen, kind),
+        actions=rows(done, np.int32 if discrete else np.float32),
+        rewards=rows(steps.rewards, np.float32),
+        costs=rows(steps.costs, np.float32),
+        terminated=rows(steps.terminated, bool),
+        truncated=rows(steps.truncated, bool),
+        next_observations=rows(steps.observations, kind),
+        mask=mask,
+        times=mask,
     )
 
 
-def _finished(ended: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Finished:
-    if not ended:
-        return Finished(np.zeros(0, int), np.zeros(0, int), np.zeros(0))
-    return Finished(*(np.concatenate(parts) for parts in zip(*ended, strict=True)))
+def _since_ends(
+    totals: Shaped[np.ndarray, "N T"], ends: Bool[np.ndarray, "N T"]
+) -> Shaped[np.ndarray, "N T"]:
+    """What was added to running totals since the last end before each step."""
+    n, steps = ends.shape
+    ended = np.maximum.accumulate(np.where(ends, np.arange(1, steps + 1), 0), axis=1)
+    column = np.zeros((n, 1), int)
+    before = np.concatenate([column, ended[:, :-1]], axis=1)
+    padded = np.concatenate([column, totals], axis=1)
+    return totals - np.take_along_axis(padded, before, axis=1)
 
 
 def _check(

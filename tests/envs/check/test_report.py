@@ -87,8 +87,8 @@ FAULTS = {
             "error",
             "observation",
             "episode 0, step 2",
-            "within 0 and 1 at [1]",
-            "1.25, 0.25 outside; 1 of 2 are out",
+            "within the bounds",
+            "1.25 at [1], 0.25 outside of 0 to 1; 1 of 2 are out",
         ),
     ),
     "a list": (
@@ -179,11 +179,11 @@ FAULTS = {
     ),
     "reset without seed": (
         {"reset": without_seed},
-        ("error", "reset", "", "an argument `seed`", "reset(options=None)"),
+        ("error", "reset", "", "arguments `seed` and", "reset(options=None)"),
     ),
     "reset without options": (
         {"reset": without_options},
-        ("error", "reset", "", "an argument `options`", "reset(seed=None)"),
+        ("error", "reset", "", "arguments `seed` and", "reset(seed=None)"),
     ),
     "reset raises": (
         {"first": raises},
@@ -397,8 +397,7 @@ def test_an_end_that_is_not_seeded_is_found():
 def test_a_reset_without_any_argument_is_still_played():
     report = checked(faulty(reset=old_reset, answer=Sound.answer))
     assert [f.expected for f in report.findings] == [
-        "an argument `seed`",
-        "an argument `options`",
+        "arguments `seed` and `options`",
         "(observation, info)",
     ]
     assert report.facts["lengths"] == [5, 5, 5]

@@ -43,16 +43,16 @@ def takes(env: gymnasium.Env, name: str) -> bool:
 
 def signature_findings(env: gymnasium.Env) -> list[Finding]:
     """Whether reset can be told a seed and options."""
+    if takes(env, "seed") and takes(env, "options"):
+        return []
     return [
         error(
             "reset",
-            f"an argument `{name}`",
+            "arguments `seed` and `options`",
             f"reset{inspect.signature(env.unwrapped.reset)}",
             "Write reset(self, *, seed=None, options=None), and begin it with "
             "super().reset(seed=seed).",
         )
-        for name in ("seed", "options")
-        if not takes(env, name)
     ]
 
 

@@ -119,11 +119,11 @@ def _bound_findings(
     outside = past > allowed
     if np.any(outside):
         worst = np.unravel_index(np.argmax(past), past.shape)
-        place = [int(i) for i in worst]
         yield _misfit(
             subject,
-            f"within {low[worst]:g} and {high[worst]:g}" + _at(place),
-            f"{value[worst]:g}, {past[worst]:g} outside"
+            "numbers within the bounds of its space",
+            f"{value[worst]:g}{_at(worst)}, {past[worst]:g} outside of {low[worst]:g} "
+            f"to {high[worst]:g}"
             + (f"; {outside.sum()} of {outside.size} are out" if outside.ndim else ""),
         )
 
@@ -139,8 +139,8 @@ def _bounds(
     return np.zeros(space.shape), np.ones(space.shape)
 
 
-def _at(place: list[int]) -> str:
-    return f" at {place}" if place else ""
+def _at(place: tuple[Any, ...]) -> str:
+    return f" at {[int(i) for i in place]}" if place else ""
 
 
 def leaves(observation: Any) -> list[Shaped[np.ndarray, "..."]]:

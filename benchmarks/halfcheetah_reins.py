@@ -1,0 +1,95 @@
+"""reins's part of `benchmarks.halfcheetah`: its PPO, or its simulator alone.
+
+    python halfcheetah_reins.py reins     '{"environments": 16, "seconds": 20, ...}'
+    python halfcheetah_reins.py simulator '{"environments": 16, "seconds": 5, ...}'
+
+Prints one line of JSON, as the peers' parts do. The training loop is the one that
+`reins train --seeds 1` runs, without evaluations and checkpoints: a thread of the
+simulator on every core, and compiled updates on one device.
+"""
+
+import json
+import sys
+import time
+from collections import Counter
+from typing import Any
+
+from reins.experiments.engines.local import cores, make_programs, use_all_cores
+
+use_all_cores()
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+
+from reins.envs import HostEnv, make_env  # noqa: E402
+from reins.experiments.build import build  # noqa: E402
+from reins.experiments.config import PPOConfig, RunConfig, TrainConfig  # noqa: E402
+from reins.experiments.host import SECONDS  # noqa: E402
+from reins.experiments.program import keys_of  # noqa: E402
+from reins.experiments.record import versions  # noqa: E402
+
+STEPS_BETWEEN_LOOKS = 100
+"""Steps of the simulator from one look at the clock to the next."""
+
+
+def train(settings: dict[str, Any]) -> dict[str, Any]:
+    """Whole updates until the time is up: steps, seconds, and what each part took."""
+    n, batch_steps = settings["environments"], settings["batch_steps"]
+    run = RunConfig(seeds=1, environments=n, rollout_steps=batch_steps // n)
+    agent = PPOConfig(
+        minibatches=batch_steps // settings["minibatch_steps"],
+        hidden=tuple(settings["hidden"]),
+        **{k: settings[k] for k in ("learning_rate", "epochs", "discount")},
+        **{k: settings[k] for k in ("gae_lambda", "clip_epsilon")},
+    )
+    task = build(TrainConfig("ppo", settings["env"], run=run, ppo=agent))
+    (program,) = make_programs(task, run, [(0,)])
+    parts: Counter[str] = Counter()
+    updates = 0
+    with jax.default_device(jax.local_devices()[0]):
+        state = program.init(keys_of([0]))
+        for _ in range(settings["warm_up"]):
+            state, _ = program.advance(state)
+        began = time.perf_counter()
+        while (seconds := time.perf_counter() - began) < settings["seconds"]:
+            state, info = program.advance(state)
+            updates += 1
+            for name, value in info.items():
+                if name.startswith(SECONDS):
+                    parts[name.removeprefix(SECONDS)] += float(value)
+    program.close()
+    return {"steps": updates * run.batch_steps, "seconds": seconds, "parts": parts}
+
+
+def simulate(settings: dict[str, Any]) -> dict[str, Any]:
+    """Random actions, drawn beforehand, until the time is up."""
+    env, n = make_env(settings["env"]), settings["environments"]
+    assert isinstance(env, HostEnv)
+    low, high = env.action_space.low, env.action_space.high  # pyright: ignore
+    size = (STEPS_BETWEEN_LOOKS, n, *low.shape)
+    actions = np.random.default_rng(0).uniform(low, high, size).astype(np.float32)
+    vector = env.make(n, cores())
+    vector.reset(range(n))
+
+    def some_steps() -> None:
+        for chosen in actions:
+            vector.step(chosen)
+
+    some_steps()
+    steps, began = 0, time.perf_counter()
+    while (seconds := time.perf_counter() - began) < settings["seconds"]:
+        some_steps()
+        steps += n * STEPS_BETWEEN_LOOKS
+    vector.close()
+    return {"steps": steps, "seconds": seconds, "parts": {}}
+
+
+def main() -> None:
+    work = {"reins": train, "simulator": simulate}[sys.argv[1]]
+    result = work(json.loads(sys.argv[2]))
+    result["threads"] = {"simulator": cores()}
+    print(json.dumps(result | {"versions": versions()}))
+
+
+if __name__ == "__main__":
+    main()
