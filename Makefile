@@ -55,6 +55,8 @@ docs: setup ## check that what the documents say is so
 
 bench: runtime ## measure environment steps per second
 	@$(RUN) benchmarks.lapgridworld
+	@$(RUN) benchmarks.halfcheetah --only reins simulator --seconds 5 \
+	  --out runs/bench/halfcheetah.json
 
 clean: ## remove .venv and what tools left behind; runs/ stays
 	@echo "clean: removing $(VENV), build/, dist/ and caches"

@@ -11,7 +11,6 @@ simulator on every core, and compiled updates on one device.
 import json
 import sys
 import time
-from collections import Counter
 from typing import Any
 
 from reins.experiments.engines.local import cores, make_programs, use_all_cores
@@ -44,7 +43,7 @@ def train(settings: dict[str, Any]) -> dict[str, Any]:
     )
     task = build(TrainConfig("ppo", settings["env"], run=run, ppo=agent))
     (program,) = make_programs(task, run, [(0,)])
-    parts: Counter[str] = Counter()
+    parts: dict[str, float] = {}
     updates = 0
     with jax.default_device(jax.local_devices()[0]):
         state = program.init(keys_of([0]))
@@ -56,7 +55,8 @@ def train(settings: dict[str, Any]) -> dict[str, Any]:
             updates += 1
             for name, value in info.items():
                 if name.startswith(SECONDS):
-                    parts[name.removeprefix(SECONDS)] += float(value)
+                    part = name.removeprefix(SECONDS)
+                    parts[part] = parts.get(part, 0.0) + float(value)
     program.close()
     return {"steps": updates * run.batch_steps, "seconds": seconds, "parts": parts}
 

@@ -10,7 +10,8 @@ from pathlib import Path
 # pip would bring a build for GPUs, PIP_INDEX_URL can name an index of CPU builds.
 TORCH = "torch==2.13.0"
 PEERS = {"stable-baselines3": "stable-baselines3==2.9.2", "sbx": "sbx-rl==0.28.0"}
-SIMULATOR = ("gymnasium", "mujoco")
+SIMULATOR = {"gymnasium": "gymnasium[mujoco]", "mujoco": "mujoco"}
+"""By the names of what is installed here, what is asked for in the same version."""
 STAMP = ".complete"
 TIMEOUT = 1800
 PIP = "-m pip --quiet --no-input --disable-pip-version-check --retries 2 install"
@@ -32,11 +33,14 @@ def peer_python(peer: str, folder: Path, say: Callable[[str], None]) -> Path:
 
     Raises: PeerError when it cannot be made.
     """
-    simulator = [f"{n}=={importlib.metadata.version(n)}" for n in SIMULATOR]
-    steps = [[TORCH], [PEERS[peer], *simulator, "imageio"]]
+    simulator = [
+        f"{package}=={importlib.metadata.version(name)}"
+        for name, package in SIMULATOR.items()
+    ]
+    steps = [[TORCH], [PEERS[peer], *simulator]]
     home = (folder / peer).absolute()
     python = home / "bin" / "python"
-    wanted = "\n".join([str(home), sys.version, *sum(steps, [])])
+    wanted = "\n".join([str(home), sys.version, *steps[0], *steps[1]])
     stamp = home / STAMP
     if stamp.is_file() and stamp.read_text() == wanted and python.exists():
         return python

@@ -8,6 +8,9 @@ environments under `Monitor`) and the number of torch's threads. Observations an
 rewards are not normalised.
 """
 
+# The peers' packages are not in this checkout's environment.
+# pyright: reportMissingImports=false
+
 import importlib.metadata
 import json
 import platform

@@ -83,6 +83,15 @@ def test_the_ring_in_the_middle_turns_the_same_way(move):
     columns = np.nonzero(np.all(image == colour, axis=2)[:40])[1]
     # Its head is the widest thing in the upper part: left of the gap when clockwise.
     assert np.sign(np.mean(columns) - 75.5) == -move
+    # The head is even about the way it points, which is a little upwards.
+    rows, columns = np.nonzero(np.all(image == colour, axis=2))
+    x, y = columns + 0.5 - 76 + move * 20.5, rows + 0.5 - 76 + 45.9
+    along = move * np.cos(0.3) * x - np.sin(0.3) * y
+    across = move * np.cos(0.3) * y + np.sin(0.3) * x
+    front = (along > 4) & (np.hypot(x, y) < 16)
+    assert 20 < front.sum() < 80
+    assert abs(np.mean(across[front])) < 0.3
+    assert np.abs(across[front]).max() < 6
     still = picture(3, 3)[100:252, 100:252]
     np.testing.assert_array_equal(still, still[:, ::-1])
 

@@ -1,48 +1,69 @@
-"""What the terminal shows while something runs."""
+"""Progress in a log: a line at each tenth, and none for what is over soon."""
 
 import io
 
+import pytest
 from rich.console import Console
 
-from reins.experiments.loops import Group, Progress
-from reins.experiments.report import ProgressLines, Terminal
-
-GROUP = Group("ppo", "CartPole-v1", (3,), None, None, None)  # pyright: ignore
+from reins.experiments import report
+from reins.experiments.report import Terminal
 
 
-def written(quiet: bool = False) -> tuple[Terminal, io.StringIO]:
-    terminal, text = Terminal(quiet=quiet), io.StringIO()
-    terminal.console = Console(file=text, width=80, quiet=quiet, highlight=False)
-    return terminal, text
+@pytest.fixture
+def terminal():
+    found = Terminal()
+    found.console = Console(file=io.StringIO(), width=40, highlight=False)
+    return found
 
 
-def run_through(terminal: Terminal) -> None:
-    info = {"kl_old_new": [0.0123], "multiplier": [1.5], "train/reward_per_step": [9.0]}
-    row = {"return": [12.34], "violation_rate": [0.25], "updates": 1, "steps": 50}
-    with terminal.progress(100) as show:
-        assert isinstance(show, ProgressLines)
-        show(Progress(GROUP, 0, row={"return": [1.0]}))
-        show(Progress(GROUP, 5, info=info))
-        show(Progress(GROUP, 45, info=info))
-        show(Progress(GROUP, 0, row=row))
-        show(Progress(GROUP, 50, info=info))
+def said(terminal):
+    return terminal.console.file.getvalue().splitlines()
 
 
-def test_without_a_terminal_there_is_a_whole_line_for_every_tenth_reached():
-    terminal, text = written()
-    run_through(terminal)
-    lines = text.getvalue().splitlines()
-    assert [line[:5] for line in lines] == [" 50 %", "100 %"]
-    assert "50 of 100 steps" in lines[0]
-    assert "steps/s" in lines[0]
-    assert "s left" in lines[0]
-    assert "ppo 3: return 1.0, mult. 1.50, kl 0.0123" in lines[0]
-    assert "return 12.3, viol. 0.250" in lines[1]
-    assert "reward_per_step" not in text.getvalue()
+def test_a_line_at_each_tenth_is_not_broken_however_long(terminal):
+    with terminal.progress(40) as bar:
+        for step in range(40):
+            bar.advance(1, f"at {step} with much to be told of all this")
+    assert len(said(terminal)) == 10
+    assert said(terminal)[1].startswith(" 20 %  8 of 40 steps")
+    assert said(terminal)[1].endswith("at 7 with much to be told of all this")
 
 
-def test_quiet_prints_nothing():
-    terminal, text = written(quiet=True)
-    run_through(terminal)
-    terminal.say("hello")
-    assert text.getvalue() == ""
+def test_steps_that_are_not_needed_shorten_the_way(terminal):
+    with terminal.progress(40) as bar:
+        bar.advance(10)
+        bar.shorten(20)
+        bar.advance(10)
+    assert [line[:20] for line in said(terminal)] == [
+        " 20 %  10 of 40 step"[:20],
+        "100 %  20 of 20 step",
+    ]
+
+
+def test_what_is_over_soon_needs_no_line(terminal, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(report.time, "monotonic", lambda: now[0])
+    with terminal.progress(10, patience=5.0) as bar:
+        for _ in range(10):
+            bar.advance(1)
+            now[0] += 1.0
+    assert [line[:4] for line in said(terminal)] == [
+        " 60 ",
+        " 70 ",
+        " 80 ",
+        " 90 ",
+        "100 ",
+    ]
+
+
+def test_a_bar_advances_and_is_shortened():
+    terminal = Terminal()
+    terminal.console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with terminal.progress(40) as bar:
+        bar.advance(10, "well on the way")
+        bar.shorten(20)
+        task = bar.bars.tasks[bar.task]
+        assert (task.completed, task.total) == (10, 20)
+        assert task.description == "well on the way"
+        bar.advance(5)
+        assert task.description == "well on the way"

@@ -242,7 +242,9 @@ def _own(env_id: str, options: HostOptions, n: int, threads: int) -> VectorEnv:
 
 def _envpool(env_id: str, options: HostOptions, n: int, threads: int) -> VectorEnv:
     def make(seeds: Sequence[int]) -> Any:
-        return importlib.import_module("envpool").make(
+        import envpool  # pyright: ignore[reportMissingImports]
+
+        return envpool.make(
             env_id,
             env_type="gymnasium",
             num_envs=n,
@@ -256,7 +258,7 @@ def _envpool(env_id: str, options: HostOptions, n: int, threads: int) -> VectorE
 
 def _check_envpool(env_id: str) -> None:
     try:
-        envpool = importlib.import_module("envpool")
+        import envpool  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ConfigError(
             f"EnvPool was asked for {env_id}, and is not installed. Install it beside "

@@ -17,7 +17,7 @@ from reins.envs.walls import CostFunction
 
 
 class VectorStep(NamedTuple):
-    """What one step of N environments shows.
+    """What one step of N environments shows; later steps leave its arrays alone.
 
     Attributes:
       observations: s_{t+1}, before any reset.

@@ -254,9 +254,9 @@ FAULTS = {
     "large observations": (
         {
             "observation_space": box(-1e4, 1e4, (2,)),
-            "observation": lambda self: np.asarray([-1e3 * self.time, 0], F32),
+            "observation": lambda self: np.asarray([-30 * self.time, 0], F32),
         },
-        ("warning", "scale of observations", "", "up to about 100", "up to 5,000"),
+        ("warning", "scale of observations", "", "up to about 100", "up to 150"),
     ),
     "a reset of its own": (
         {"info": lambda self: {"cost": 0.0, "final_observation": None}},
@@ -338,8 +338,10 @@ def test_five_faults_are_five_findings():
 
 
 def test_errors_come_before_warnings():
-    report = checked(faulty(reward=lambda self: 1e6, info=lambda self: None))
-    assert [f.level for f in report.findings] == ["error", "warning"]
+    doubles = faulty(
+        observation=lambda self: np.asarray([self.place, 0.5]), info=lambda self: None
+    )
+    assert [f.level for f in checked(doubles).findings] == ["error", "warning"]
 
 
 def test_an_environment_that_cannot_be_made_is_one_finding():
@@ -392,6 +394,82 @@ def test_an_end_that_is_not_seeded_is_found():
     (finding,) = checked(faulty(ending=ending)).findings
     assert finding.subject == "reproducibility"
     assert finding.found.startswith("step 3 differs")
+
+
+def test_only_the_first_episode_is_seeded():
+    kind = faulty(ending=lambda self: (self.time > 50 * self.place, False))
+    lengths = checked(kind, seed=3).facts["lengths"]
+    assert len(set(lengths)) == 3
+    assert checked(kind, seed=3).facts["lengths"] == lengths
+    assert checked(kind, seed=4).facts["lengths"][0] != lengths[0]
+
+
+def games(self):
+    """How many episodes there were; the check plays three, and two alike."""
+    self.game = getattr(self, "game", 0) + (self.time == 1)
+    return self.game
+
+
+def test_an_episode_that_breaks_off_the_second_time_is_not_the_same():
+    def reward(self):
+        return raises(self) if games(self) == 5 and self.time == 3 else 1.0
+
+    (finding,) = checked(faulty(reward=reward)).findings
+    assert finding.subject == "reproducibility"
+    assert finding.found == "5 steps, then 2"
+
+
+def test_a_second_observation_of_other_parts_is_not_the_same():
+    def observation(self):
+        late = self.time == 2 and getattr(self, "game", 0) == 5
+        return np.zeros(2, F32) if not late else (0.0, 0.0)
+
+    kind = faulty(observation=observation, info=lambda self: {"games": games(self)})
+    (finding,) = checked(kind).findings
+    assert finding.subject == "reproducibility"
+    assert finding.found.startswith("step 1 differs: [[0, 0], 1, None], then [0, 0, 1")
+
+
+def test_what_an_environment_draws_from_its_own_space_is_not_seeded_for_it():
+    def first(self):
+        self.place = self.action_space.sample() / 1000
+        return self.observation(), {}
+
+    kind = faulty(action_space=spaces.Discrete(1000), first=first)
+    (finding,) = checked(kind).findings
+    assert finding.subject == "reproducibility"
+
+
+def test_a_done_that_was_a_time_limit_is_truncation():
+    def answer(self):
+        info = {"TimeLimit.truncated": self.time == 5}
+        return self.observation(), 1.0, self.time == 5, info
+
+    report = checked(faulty(answer=answer))
+    assert report.facts["endings"] == ["truncated"] * 3
+    assert [f.subject for f in report.findings] == ["step"]
+
+
+def test_a_reset_that_takes_anything_takes_a_seed():
+    def reset(self, **settings):
+        return Sound.reset(self, **settings)
+
+    assert checked(faulty(reset=reset)).findings == ()
+
+
+def test_spaces_that_are_made_anew_at_a_reset_are_no_fault():
+    """As in environments that can be configured between episodes."""
+
+    def fresh(self, *, seed=None, options=None):
+        self.action_space = spaces.Discrete(1000)
+        return Sound.reset(self, seed=seed)
+
+    kind = faulty(
+        action_space=spaces.Discrete(1000),
+        reset=fresh,
+        reward=lambda self: self.action / 1e3,
+    )
+    assert checked(kind).findings == ()
 
 
 def test_a_reset_without_any_argument_is_still_played():

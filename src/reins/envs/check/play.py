@@ -53,18 +53,20 @@ class _Seen(NamedTuple):
 
 
 def play(
-    env: gymnasium.Env, number: int, *, seed: int, steps: int
+    env: gymnasium.Env, space: spaces.Space, number: int, *, seed: int, steps: int
 ) -> tuple[Episode, list[Finding]]:
-    """One episode of at most `steps` random actions, the extreme ones first.
+    """One episode of at most `steps` random actions of a space.
 
-    Only the first episode is seeded, so that the others differ.
+    Only the first episode is seeded, so that the others differ; it begins with the
+    extreme actions.
     """
     observation, findings = reset(
         env, seed if number == 0 else None, f"reset of episode {number}"
     )
-    walked = (
-        [] if observation is RAISED else list(_walk(env, observation, number, steps))
-    )
+    actions = _actions(space, extremes=number == 0)
+    walked: list[_Seen] = []
+    if observation is not RAISED:
+        walked += _walk(env, observation, actions, number, steps)
     taken = [seen.step for seen in walked if seen.step is not None]
     infos = [step.info for step in taken if isinstance(step.info, dict)]
     prices = [info["cost"] for info in infos if "cost" in info]
@@ -84,10 +86,13 @@ def play(
 
 
 def _walk(
-    env: gymnasium.Env, observation: Any, number: int, steps: int
+    env: gymnasium.Env,
+    observation: Any,
+    actions: Iterator[Any],
+    number: int,
+    steps: int,
 ) -> Iterator[_Seen]:
-    """Random actions from a reset on, until the episode ends or cannot go on."""
-    actions = _actions(env.action_space, extremes=number == 0)
+    """One action after another until the episode ends, or cannot go on."""
     for time in range(steps):
         where = f"episode {number}, step {time}"
         before = [(leaf, leaf.copy()) for leaf in leaves(observation)]
@@ -125,11 +130,13 @@ def reset(
     return observation, placed(wrong, where)
 
 
-def repeat_findings(env: gymnasium.Env, *, seed: int, steps: int) -> list[Finding]:
+def repeat_findings(
+    env: gymnasium.Env, space: spaces.Space, *, seed: int, steps: int
+) -> list[Finding]:
     """Whether the same seed and the same actions give the same episode again."""
     if not takes(env, "seed"):
         return []
-    first, again = (list(_trace(env, seed, steps)) for _ in range(2))
+    first, again = (list(_trace(env, space, seed, steps)) for _ in range(2))
     remedy = (
         "Draw every random number from self.np_random, begin reset with "
         "super().reset(seed=seed), and set back in it all that step changes."
@@ -147,25 +154,23 @@ def repeat_findings(env: gymnasium.Env, *, seed: int, steps: int) -> list[Findin
     return [warning("reproducibility", expected, found, remedy)]
 
 
-def _trace(env: gymnasium.Env, seed: int, steps: int) -> Iterator[list[np.ndarray]]:
+def _trace(
+    env: gymnasium.Env, space: spaces.Space, seed: int, steps: int
+) -> Iterator[list[np.ndarray]]:
     """What a reset and each step show, copied, until the episode ends."""
-    env.action_space.seed(seed)
+    space.seed(seed)
     observation, _ = reset(env, seed, "")
     if observation is RAISED:
         return
     yield [leaf.copy() for leaf in leaves(observation)]
     for _ in range(steps):
-        result, raised = attempt("step", "", _random_step, env)
+        result, raised = attempt("step", "", lambda: env.step(space.sample()))
         step = None if raised else step_parts(result)[0]
         if step is None:
             return
         yield [leaf.copy() for leaf in leaves([*step[:2], step.ending])]
         if step.ending:
             return
-
-
-def _random_step(env: gymnasium.Env) -> Any:
-    return env.step(env.action_space.sample())
 
 
 def _same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:

@@ -4,6 +4,7 @@ An exception of the environment is a finding like any other; what can still be l
 after it is looked at.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -73,12 +74,14 @@ def check_env(
     room = steps if limit is None else min(steps, limit)
     played: list[Episode] = []
     if isinstance(getattr(env, "action_space", None), spaces.Space):
-        env.action_space.seed(seed)
+        # A copy, since some environments make their spaces anew at a reset.
+        space = copy.deepcopy(env.action_space)
+        space.seed(seed)
         for number in range(episodes):
-            episode, wrong = play(env, number, seed=seed, steps=room)
+            episode, wrong = play(env, space, number, seed=seed, steps=room)
             played.append(episode)
             findings += wrong
-        findings += repeat_findings(env, seed=seed, steps=min(room, REPEATED))
+        findings += repeat_findings(env, space, seed=seed, steps=min(room, REPEATED))
         findings += _scale_findings(played)
     else:
         findings += reset(env, seed, "first reset")[1]
@@ -143,8 +146,8 @@ def _scale_findings(played: list[Episode]) -> Iterator[Finding]:
             "scale of observations",
             f"numbers up to about {LARGE:g}",
             f"numbers up to {largest:,.4g}",
-            "Networks learn best from numbers of about −1 to 1: scale them in the "
-            "environment, or let the agent normalise (--normalise-observations).",
+            "Networks learn best from numbers of about −1 to 1: keep "
+            "--normalise-observations on, or scale them in the environment.",
         )
     rewards = np.asarray([reward for episode in played for reward in episode.rewards])
     if len(rewards) and np.max(np.abs(rewards)) > LARGE:
@@ -152,8 +155,8 @@ def _scale_findings(played: list[Episode]) -> Iterator[Finding]:
             "scale of rewards",
             f"rewards up to about ±{LARGE:g}",
             f"rewards from {rewards.min():,.4g} to {rewards.max():,.4g}",
-            "Critics learn best where returns are small: divide them by a constant, or "
-            "let the agent normalise (--normalise-rewards).",
+            "Critics learn best where returns are small: keep --normalise-rewards on, "
+            "or divide them by a constant.",
         )
     if len(rewards) and not np.any(rewards):
         yield warning(

@@ -180,13 +180,17 @@ def _kind(value: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """A value in one line: six digits of a number, the first six of many."""
+    """A value in at most 60 characters of one line; numbers have six digits."""
+    text = " ".join(_told(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _told(value: Any) -> str:
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list | tuple):
-        shown = ", ".join(short(item) for item in value[:6])
-        return f"[{shown}{', ...' if len(value) > 6 else ''}]"
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+        more = ", ..." if len(value) > 6 else ""
+        return f"[{', '.join(_told(item) for item in value[:6])}{more}]"
+    return repr(value)
