@@ -16,6 +16,9 @@ and ranges over the turns, and ratios within a turn.
 
 A peer gets an environment of its own in the folder --peers, which is kept. One that
 cannot be installed is left out.
+
+The machine must be quiet. Where cores have other work, torch's threads wait for each
+other at every small product, and the peers' rates fall out of all proportion.
 """
 
 import argparse
@@ -91,23 +94,19 @@ def contestants(
     ]
 
 
-def settings_of(name: str, seconds: float) -> dict[str, Any]:
-    """What a contestant's process is told."""
-    if name == "simulator":
-        seconds = min(seconds, SIMULATOR_SECONDS)
-    return SETTINGS | {"seconds": seconds}
-
-
 def one_turn(
-    console: Console, all_: Sequence[Contestant], turn: str, seconds: float
+    console: Console, all_: Sequence[Contestant], turn: str, settings: dict[str, Any]
 ) -> None:
     """Measure all that have not failed once, one after another."""
     for contestant in all_:
         if contestant.failure is not None:
             continue
         what = f"{turn}, {counted(contestant.environments)}: {contestant.name}"
+        told = dict(settings)
+        if contestant.name == "simulator":
+            told["seconds"] = min(told["seconds"], SIMULATOR_SECONDS)
         with console.status(what):
-            contestant.take_turn(settings_of(contestant.name, seconds))
+            contestant.take_turn(told)
         said = contestant.failure or f"{contestant.rates[-1]:,.0f} steps/s"
         console.print(f"{what}: {said}")
 
@@ -156,15 +155,15 @@ def show_parts(console: Console, all_: Sequence[Contestant]) -> None:
             continue
         parts = contestant.microseconds()
         whole = parts.pop("whole")
-        simulation, policy = parts.get("simulate"), parts.get("act")
-        both = parts.get("gather")
-        if simulation is not None and policy is not None:
-            both = simulation + policy
-        left = whole - sum(parts.values()) if parts else None
-        shown = (simulation, policy, both, parts.get("update"), left, whole)
+        both, rest = parts.get("gather"), None
+        if "act" in parts:
+            both = parts["simulate"] + parts["act"]
+            rest = whole - sum(parts.values())
+        taken = (parts.get("simulate"), parts.get("act"), both, parts.get("update"))
+        name = SHORT.get(contestant.name, contestant.name)
         table.add_row(
-            f"{contestant.name}, {contestant.environments}",
-            *[cell(value) for value in shown],
+            f"{name}, {contestant.environments}",
+            *[cell(value) for value in (*taken, rest, whole)],
         )
     console.print(table)
 
@@ -212,6 +211,8 @@ def options() -> argparse.Namespace:
         default=[1, 16],
         help="environments side by side (1 16)",
     )
+    told = "threads of torch in the peers (what torch chooses)"
+    add("--torch-threads", type=positive, help=told)
     peers, out = Path("runs/benchmark-peers"), Path("runs/benchmark-halfcheetah.json")
     told = f"where the peers' environments are kept ({peers})"
     add("--peers", type=Path, default=peers, metavar="DIR", help=told)
@@ -228,27 +229,34 @@ def main() -> int:
     before = load()
     if before and before[0] > 0.5:
         console.print(
-            f"this machine has other work (load {before[0]:.1f}), which will distort "
-            "what is measured."
+            f"this machine has other work (load {before[0]:.1f}): the rates and ratios "
+            "below mean little, and are worst for those with several threads."
         )
     names = [name for name in NAMES if name in asked.only]
     found, missing = commands(names, asked.peers, console)
     all_ = contestants(found, asked.environments)
+    settings = SETTINGS | {
+        "seconds": asked.seconds,
+        "torch_threads": asked.torch_threads,
+    }
     about: dict[str, Any] = {
         "schema": "reins.benchmark.halfcheetah/1",
         "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "machine": {"cpu": cpu_model(), "cores": cores(), "load_before": before},
-        "settings": SETTINGS | {"seconds": asked.seconds, "turns": asked.turns},
+        "settings": settings,
+        "turns": asked.turns,
         "normalised": {name: name == "reins" for name in found if name != "simulator"},
         "left_out": missing,
     }
     for turn in range(1, asked.turns + 1):
-        one_turn(console, all_, f"turn {turn} of {asked.turns}", asked.seconds)
+        one_turn(console, all_, f"turn {turn} of {asked.turns}", settings)
         about["machine"]["load_after"] = load()
         write_json(asked.out, about | {"results": results(all_)})
     for n in sorted({c.environments for c in all_ if c.turns}):
         show_rates(console, all_, n)
     show_parts(console, all_)
+    if any(c.name in PEERS for c in all_):
+        console.print("reins normalises observations and rewards; the peers do not.")
     console.print(f"everything, with versions: {asked.out}")
     return int(any(c.failure is not None for c in all_))
 

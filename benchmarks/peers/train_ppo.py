@@ -4,8 +4,8 @@
 
 It runs in the peer's own environment, knows nothing of reins, and prints one line of
 JSON. What a user gets by default stays as it is: `make_vec_env` (a `DummyVecEnv` of
-environments under `Monitor`) and the number of torch's threads. Observations and
-rewards are not normalised.
+environments under `Monitor`), and the number of torch's threads unless another one is
+asked for. Observations and rewards are not normalised.
 """
 
 # The peers' packages are not in this checkout's environment.
@@ -82,6 +82,8 @@ def learner(library: str, settings: dict):
 
 def main() -> None:
     library, settings = sys.argv[1], json.loads(sys.argv[2])
+    if settings["torch_threads"] is not None:
+        torch.set_num_threads(settings["torch_threads"])
     watch = Stopwatch(settings["warm_up"], settings["seconds"])
     learner(library, settings).learn(ENDLESS, callback=watch)
     began = watch.measured

@@ -99,6 +99,13 @@ def test_arguments_reach_the_constructor(capsys):
     assert "lengths" not in summary
 
 
+def test_arguments_reach_what_is_drawn_too(capsys):
+    name = SOUND.replace("Sound", "Sized")
+    status, summary = checked(capsys, name, "--env-args", '{"size": 3}')
+    assert (status, summary["findings"]) == (0, [])
+    assert checked(capsys, name)[0] == 2
+
+
 def test_a_robot_that_nothing_can_draw_is_told_as_a_warning(capsys, monkeypatch):
     monkeypatch.setattr(display, "draw_without_display", lambda: {"egl": "no libEGL"})
     status, summary = checked(capsys, "InvertedPendulum-v5", "--episodes", "1")

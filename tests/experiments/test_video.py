@@ -155,7 +155,7 @@ def test_an_ffmpeg_that_fails_and_a_folder_that_is_none_are_told(tmp_path, monke
         write_film(tmp_path / "file" / "a.gif", pictures(), fps=10)
     monkeypatch.setattr(video, "H264", "-nothing")
     with pytest.raises(ConfigError, match="Unrecognized option 'nothing'"):
-        write_film(tmp_path / "a.mp4", pictures(), fps=10)
+        write_film(tmp_path / "a.mp4", pictures(20, 200, 300), fps=10)
     assert not (tmp_path / "a.mp4").exists()
 
 

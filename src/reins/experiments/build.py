@@ -272,7 +272,7 @@ def _parts(
     )
     space, hidden = env.observation_space, settings.hidden
     return (
-        policy_for(space, env.action_space, hidden=hidden),
+        policy_for(space, env.action_space, hidden=hidden, log_std=settings.log_std),
         value_critic(observation_shape(space), hidden=hidden),
         optimizer,
     )

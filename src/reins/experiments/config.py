@@ -38,6 +38,8 @@ class PPOConfig:
     """Gradients are scaled down to this norm."""
     hidden: tuple[int, ...] = (64, 64)
     """Units of the hidden layers of policy and critics (tanh)."""
+    log_std: float = 0.0
+    """First log of a Gaussian policy's scale, in units of half the action bounds."""
     discount: float = 0.99
     """Discount per step, in [0, 1]."""
     gae_lambda: float = 0.95

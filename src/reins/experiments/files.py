@@ -5,9 +5,9 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -57,11 +57,43 @@ def read_json(path: Path, what: str) -> Any:
         raise DataError(f"{what}: {path} cannot be read as JSON ({error}).") from None
 
 
-def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> Path:
+class StoredDemonstrations(NamedTuple):
+    """What a file of demonstrations holds, before anybody has looked at the episodes.
+
+    Attributes:
+      file: the `.npz`.
+      record: the `.json` beside it.
+      observations, actions, rewards: per episode.
+    """
+
+    file: Path
+    record: dict[str, Any]
+    observations: list[np.ndarray]
+    actions: list[np.ndarray]
+    rewards: list[np.ndarray]
+
+    def demonstrations(self) -> Demonstrations:
+        """The same, checked.
+
+        Raises: DataError, all faults at once.
+        """
+        env_id, made_by = self.record["env"], self.record.get("made_by", "")
+        return Demonstrations(*self[2:], env_id=env_id, made_by=made_by)
+
+
+def save_demonstrations(
+    path: str | Path,
+    demonstrations: Demonstrations,
+    *,
+    about: Mapping[str, Any] | None = None,
+) -> Path:
     """Write demonstrations as `.npz`, and a `.json` of the same name beside it.
 
     The episodes lie one after another; `observation_counts` and `action_counts` say
     where each ends. Returns the `.npz`.
+
+    Args:
+      about: more to write into the `.json`, as JSON can hold it.
     """
     arrays = {
         "observations": np.concatenate(demonstrations.observations),
@@ -75,6 +107,7 @@ def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> Pat
         path = path.with_name(f"{path.name}.npz")
     write_whole(path, lambda stream: np.savez_compressed(stream, **arrays))  # pyright: ignore[reportArgumentType]
     record = {
+        **(about or {}),
         "schema": DEMONSTRATIONS_SCHEMA,
         "env": demonstrations.env_id,
         "made_by": demonstrations.made_by,
@@ -90,20 +123,38 @@ def load_demonstrations(path: str | Path) -> Demonstrations:
 
     Raises: DataError that lists what is missing or wrong.
     """
+    return read_demonstrations(path).demonstrations()
+
+
+def read_demonstrations(path: str | Path) -> StoredDemonstrations:
+    """Read what a file of demonstrations holds, whether or not it can be used.
+
+    Raises: DataError when it is missing, damaged, or not of this kind.
+    """
     file = find_demonstrations(path)
     record = read_json(file.with_suffix(".json"), "the description of demonstrations")
-    if record.get("schema") != DEMONSTRATIONS_SCHEMA:
-        raise DataError(
-            f"demonstrations {file}: their description says schema "
-            f"{record.get('schema')!r}; this version reads {DEMONSTRATIONS_SCHEMA!r}."
+    said = record if isinstance(record, dict) else {}
+    faults = []
+    if (schema := said.get("schema")) != DEMONSTRATIONS_SCHEMA:
+        faults.append(
+            f"its schema is {schema!r}; this version reads {DEMONSTRATIONS_SCHEMA!r}"
         )
-    arrays = _read_arrays(file)
-    observations = _split(arrays, "observations", "observation_counts", file)
-    actions = _split(arrays, "actions", "action_counts", file)
-    rewards = _split(arrays, "rewards", "action_counts", file)
-    return Demonstrations(
-        observations, actions, rewards, record["env"], record.get("made_by", "")
+    if not isinstance(said.get("env"), str):
+        faults.append("it names no environment (`env`)")
+    if faults:
+        subject = f"the description of demonstrations {file} cannot be used"
+        raise DataError(sentence_of_faults(subject, faults))
+    names = ["observations", "actions", "rewards"]
+    subject = f"demonstrations {file}"
+    arrays = read_arrays(
+        file,
+        [*names, "observation_counts", "action_counts"],
+        subject,
+        "Write them with reins.save_demonstrations.",
     )
+    counts = ["observation_counts", "action_counts", "action_counts"]
+    parts = [_split(arrays, *pair, file) for pair in zip(names, counts, strict=True)]
+    return StoredDemonstrations(file, record, *parts)
 
 
 def find_demonstrations(path: str | Path) -> Path:
@@ -131,26 +182,35 @@ def shipped_demonstrations() -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder.glob("*.npz"))}
 
 
-def _read_arrays(file: Path) -> dict[str, np.ndarray]:
-    names = [
-        "observations",
-        "actions",
-        "rewards",
-        "observation_counts",
-        "action_counts",
-    ]
+def read_arrays(
+    file: Path,
+    names: Sequence[str],
+    subject: str,
+    advice: str,
+    *,
+    optional: Sequence[str] = (),
+) -> dict[str, np.ndarray]:
+    """Read some arrays of a `.npz`; one that needs pickle is refused.
+
+    Args:
+      names: those that must be there; `optional` ones may be.
+      subject: what to call the file in a complaint, and `advice` what to do then.
+
+    Raises: DataError when it is no archive, or names all arrays that it lacks.
+    """
     try:
         with file.open("rb") as stream, np.load(stream) as stored:
             missing = [name for name in names if name not in stored]
             if missing:
                 faults = [f"array `{name}` is missing" for name in missing]
-                raise DataError(sentence_of_faults(f"demonstrations {file}", faults))
-            return {name: stored[name] for name in names}
+                raise DataError(sentence_of_faults(subject, faults))
+            found = [name for name in optional if name in stored]
+            return {name: stored[name] for name in [*names, *found]}
     except (OSError, ValueError, TypeError, EOFError, BadZipFile, zlib.error):
         # TypeError: a lone .npy, which is an array and no archive.
         raise DataError(
-            f"demonstrations {file} are not a NumPy archive of plain arrays, or it is "
-            "damaged. Write them with reins.save_demonstrations."
+            f"{subject} are not a NumPy archive of plain arrays, or it is damaged. "
+            f"{advice}"
         ) from None
 
 

@@ -62,8 +62,13 @@ def policy_for(
     action_space: spaces.Space,
     *,
     hidden: tuple[int, ...] = (64, 64),
+    log_std: float = 0.0,
 ) -> PolicyInit:
     """The usual policy for these spaces: categorical or Gaussian, an MLP of tanh units.
+
+    Args:
+      hidden: units of the hidden layers.
+      log_std: first log of a Gaussian's scale, in units of half the action bounds.
 
     Raises: CapabilityError for spaces that no policy here can serve.
     """
@@ -79,6 +84,7 @@ def policy_for(
             seen,
             action_space.shape[0],
             hidden=hidden,
+            log_std=log_std,
             centre=centre,
             half_width=half_width,
         )

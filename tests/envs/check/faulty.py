@@ -75,6 +75,15 @@ FiveFaults = faulty(
     first=lambda self: self.observation(),
 )
 
-for name, kind in (("Sound", Sound), ("FiveFaults", FiveFaults)):
+
+class Sized(Sound):
+    """Cannot be made without an argument."""
+
+    def __init__(self, size, render_mode=None):
+        super().__init__(render_mode)
+
+
+KINDS = {"Sound": Sound, "FiveFaults": FiveFaults, "Sized": Sized}
+for name, kind in KINDS.items():
     if f"{name}-v0" not in gymnasium.registry:
         gymnasium.register(f"{name}-v0", kind, max_episode_steps=50)

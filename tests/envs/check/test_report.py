@@ -419,15 +419,16 @@ def test_an_episode_that_breaks_off_the_second_time_is_not_the_same():
     assert finding.found == "5 steps, then 2"
 
 
-def test_a_second_observation_of_other_parts_is_not_the_same():
-    def observation(self):
-        late = self.time == 2 and getattr(self, "game", 0) == 5
-        return np.zeros(2, F32) if not late else (0.0, 0.0)
+def test_a_first_observation_with_one_part_more_is_not_the_same():
+    def first(self):
+        self.resets = getattr(self, "resets", 0) + 1
+        shown = np.asarray([self.place, 0], F32)
+        return (shown if self.resets < 5 else (shown, 1)), {}
 
-    kind = faulty(observation=observation, info=lambda self: {"games": games(self)})
-    (finding,) = checked(kind).findings
+    (finding,) = checked(faulty(first=first)).findings
     assert finding.subject == "reproducibility"
-    assert finding.found.startswith("step 1 differs: [[0, 0], 1, None], then [0, 0, 1")
+    assert finding.found.startswith("reset differs: [[0.")
+    assert finding.found.endswith("], 1]")
 
 
 def test_what_an_environment_draws_from_its_own_space_is_not_seeded_for_it():
