@@ -5,13 +5,13 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
 from reins.envs import ENVS
 from reins.errors import ReinsError
-from reins.experiments import check_env, evaluate, run
+from reins.experiments import check_env, demonstrations, evaluate, run
 from reins.experiments.config import (
     AGENTS,
     EXPERIMENTS,
@@ -23,16 +23,10 @@ from reins.experiments.config import (
 )
 from reins.experiments.files import (
     load_demonstrations,
-    save_demonstrations,
     shipped_demonstrations,
     write_json,
 )
-from reins.experiments.record import (
-    SUMMARY_FILE,
-    SUMMARY_SCHEMA,
-    default_folder,
-    versions,
-)
+from reins.experiments.record import SUMMARY_FILE, SUMMARY_SCHEMA, default_folder
 from reins.experiments.report import Terminal, complain, names_table
 from reins.experiments.watch import Showing, watch
 
@@ -155,11 +149,9 @@ class Resume:
 
 
 @dataclasses.dataclass(frozen=True)
-class DemonstrationsCommand:
+class Make:
     """Record a trained agent's episodes as demonstrations."""
 
-    action: tyro.conf.Positional[Literal["make"]]
-    """What to do: make them."""
     file: tyro.conf.Positional[Path]
     """Where to write them: FILE.npz, with FILE.json beside it."""
     agent: Path
@@ -171,6 +163,77 @@ class DemonstrationsCommand:
     key: int = 0
     """Random seed of the episodes."""
     output: Common = dataclasses.field(default_factory=Output)
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """Say everything that is wrong or suspicious with demonstrations."""
+
+    file: tyro.conf.Positional[Path]
+    """A file, or the name of a set that ships with reins."""
+    env: str | None = None
+    """The environment to use them in; None: the one that they name."""
+    constraint: Path | None = None
+    """A learned constraint, to count the steps that it forbids."""
+    output: Common = dataclasses.field(default_factory=Output)
+
+
+@dataclasses.dataclass(frozen=True)
+class Show:
+    """Say what demonstrations hold; with --out, draw them too."""
+
+    file: tyro.conf.Positional[Path]
+    """A file, or the name of a set that ships with reins."""
+    output: Common = dataclasses.field(default_factory=Output)
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    """Bring in demonstrations from another format."""
+
+    source: tyro.conf.Positional[str]
+    """A file, or a Minari dataset's id or folder."""
+    file: tyro.conf.Positional[Path]
+    """Where to write them: FILE.npz, with FILE.json beside it."""
+    format: demonstrations.Format
+    """What the source is."""
+    env: str | None = None
+    """The environment they are of, any id; None: the one that the source names."""
+    keep_pairs: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Leave the pairs of an archive of 2021 as stored, off by one, as used then."""
+    output: Common = dataclasses.field(default_factory=Output)
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Write demonstrations into the local Minari store."""
+
+    file: tyro.conf.Positional[Path]
+    """A file, or the name of a set that ships with reins."""
+    dataset: tyro.conf.Positional[str]
+    """A new dataset's id: name-v0, or space/name-v0."""
+    output: Common = dataclasses.field(default_factory=Output)
+
+
+Action = (
+    Annotated[Make, tyro.conf.subcommand("make")]
+    | Annotated[Check, tyro.conf.subcommand("check")]
+    | Annotated[Show, tyro.conf.subcommand("show")]
+    | Annotated[Import, tyro.conf.subcommand("import")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class DemonstrationsCommand:
+    """Make, check, show, import and export demonstrations."""
+
+    action: tyro.conf.OmitSubcommandPrefixes[tyro.conf.OmitArgPrefixes[Action]]
+
+    @property
+    def output(self) -> Output:
+        """The action's."""
+        return self.action.output
 
 
 Command = (
@@ -201,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     if command.output.json:
         print(json.dumps(summary, indent=2))
-    return 2 if isinstance(command, CheckEnv) and summary["errors"] else 0
+    return 2 if summary.get("errors") else 0
 
 
 def _carry_out(command: Any, out: Path | None, terminal: Terminal) -> dict[str, Any]:
@@ -235,8 +298,8 @@ def _carry_out(command: Any, out: Path | None, terminal: Terminal) -> dict[str, 
                 steps=command.steps,
                 terminal=terminal,
             )
-        case DemonstrationsCommand():
-            return _make(command, out, terminal)
+        case DemonstrationsCommand(action=action):
+            return _demonstrations(action, out, terminal)
     raise TypeError(f"no command {command!r}")
 
 
@@ -284,30 +347,43 @@ def _describe(name: str) -> str:
     return f"{len(found.actions)} episodes in {found.env_id}."
 
 
-def _make(
-    command: DemonstrationsCommand, out: Path | None, terminal: Terminal
+def _demonstrations(
+    action: Any, out: Path | None, terminal: Terminal
 ) -> dict[str, Any]:
-    found = evaluate.demonstrate(
-        command.agent, episodes=command.episodes, seed=command.seed, key=command.key
-    )
-    file = save_demonstrations(command.file, found)
-    summary = {
-        "schema": SUMMARY_SCHEMA,
-        "command": "demonstrations make",
-        "env": found.env_id,
-        "file": str(file),
-        "made_by": found.made_by,
-        "episodes": len(found.actions),
-        "return": found.returns.tolist(),
-        "versions": versions(),
-    }
-    if out is not None:
-        write_json(out / SUMMARY_FILE, summary)
-    terminal.say(
-        f"{summary['episodes']} episodes, mean return {found.returns.mean():.1f}, "
-        f"written to {summary['file']}."
-    )
-    return summary
+    match action:
+        case Make(file=file):
+            return demonstrations.make(
+                action.agent,
+                file,
+                out,
+                episodes=action.episodes,
+                seed=action.seed,
+                key=action.key,
+                terminal=terminal,
+            )
+        case Check(file=file):
+            return demonstrations.check(
+                file,
+                out,
+                env_id=action.env,
+                constraint=action.constraint,
+                terminal=terminal,
+            )
+        case Show(file=file):
+            return demonstrations.show(file, out, terminal=terminal)
+        case Import(source=source, file=file):
+            return demonstrations.bring_in(
+                source,
+                file,
+                out,
+                form=action.format,
+                env_id=action.env,
+                keep_pairs=action.keep_pairs,
+                terminal=terminal,
+            )
+        case Export(file=file, dataset=dataset):
+            return demonstrations.send_out(file, dataset, out, terminal=terminal)
+    raise TypeError(f"no action {action!r}")
 
 
 if __name__ == "__main__":

@@ -30,12 +30,14 @@ def played(env, act=zero, *, episodes=1, limit=50, key=0):
 
 
 def read(path):
+    """The pictures of a .gif, and for how many milliseconds each is shown."""
     with Image.open(path) as film:
-        pictures = []
+        pictures, durations = [], []
         for number in range(film.n_frames):
             film.seek(number)
             pictures.append(np.asarray(film.convert("RGB")))
-        return pictures, film.info["duration"]
+            durations.append(film.info["duration"])
+        return pictures, durations
 
 
 @pytest.fixture
@@ -117,8 +119,8 @@ def test_a_run_is_filmed_with_its_numbers(trained, tmp_path, capsys, no_screen):
                 told = f"   cost {cost:g}"
         assert summary["returns"][episode - 1] == total
         assert summary["costs"][episode - 1] == cost
-    pictures, duration = read(film)
-    assert duration == 100  # its own rate, 10 a second
+    pictures, durations = read(film)
+    assert durations == [100] * 16  # its own rate, 10 a second
     assert len(pictures) == summary["video"].pop("frames") == 16
     for found, drawn in zip(pictures, expected, strict=True):
         # 256 colours are not all of them; another digit is far more away.
@@ -158,6 +160,7 @@ def test_a_film_keeps_time_where_the_environment_is_faster_than_films(
     summary = json.loads(capsys.readouterr().out)
     assert summary["video"]["fps"] == 40  # every third step, 0 to 12, and the end
     assert summary["video"]["frames"] == 6
+    assert sum(read(film)[1]) == 150
     assert main([*arguments, "--fps", "50", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["video"]["frames"] == 14
 

@@ -19,6 +19,7 @@ from reins.data.normalise import (
     update_moments,
     update_reward_scale,
 )
+from reins.data.quality import findings
 from reins.data.rollout import (
     Episodes,
     RolloutState,
@@ -40,6 +41,7 @@ __all__ = [
     "RolloutState",
     "Standing",
     "check_fit",
+    "findings",
     "host_rollout",
     "init_moments",
     "init_reward_scale",

@@ -162,7 +162,10 @@ def _rows(
     """The steps as N rows; their times are not yet known."""
 
     def rows(values: Any, kind: Any) -> Any:
-        return np.stack(values, axis=1, dtype=kind, casting="unsafe")
+        # Steps first, then turned: several times faster than np.stack(..., axis=1).
+        shape = len(values), *values[0].shape
+        whole = np.concatenate(values).reshape(shape)
+        return np.ascontiguousarray(whole.swapaxes(0, 1), kind)
 
     steps = VectorStep(*zip(*results, strict=True))  # pyright: ignore
     kind = env.observation_space.dtype

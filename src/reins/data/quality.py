@@ -51,12 +51,9 @@ def findings(
     found = [*_errors(whole, env_id, env_ids)]
     if whole:
         return found
-    known = observation_space is not None and action_space is not None
-    misfits = (
-        faults_of_fit(observations, actions, observation_space, action_space)
-        if known
-        else []
-    )
+    misfits: list[str] = []
+    if observation_space is not None and action_space is not None:
+        misfits = faults_of_fit(observations, actions, observation_space, action_space)
     wanted = f"observations in {observation_space}, actions in {action_space}"
     remedy = "Record demonstrations in this environment, or name theirs with --env."
     found += [error("spaces", wanted, fault, remedy) for fault in misfits]

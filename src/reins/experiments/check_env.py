@@ -8,13 +8,13 @@ from typing import Any
 import gymnasium
 from rich.table import Table
 
-from reins.envs.check import Finding, Report, check_env
+from reins.envs.check import Report, check_env
 from reins.envs.host import find_spec
 from reins.errors import ConfigError
 from reins.experiments import display
 from reins.experiments.files import write_json
 from reins.experiments.record import SUMMARY_FILE, SUMMARY_SCHEMA, versions
-from reins.experiments.report import Terminal
+from reins.experiments.report import Terminal, finding_table
 from reins.experiments.summary import Summary
 
 
@@ -52,7 +52,7 @@ def check(
     if out is not None:
         write_json(out / SUMMARY_FILE, summary)
     terminal.show(_facts_table(env_id, report.facts))
-    terminal.show(*map(_finding_table, report.findings))
+    terminal.show(*map(finding_table, report.findings))
     terminal.say(_verdict(env_id, report))
     return summary
 
@@ -97,21 +97,6 @@ def _facts_table(env_id: str, facts: Mapping[str, Any]) -> Table:
     table.add_row("draws", ", ".join(facts["render_modes"]) or "nothing")
     if facts["steps_per_second"] is not None:
         table.add_row("speed", f"{facts['steps_per_second']:,.0f} steps/s, one copy")
-    return table
-
-
-def _finding_table(finding: Finding) -> Table:
-    """A finding as a small table: where, and expected against found."""
-    seen = f", {finding.where}" if finding.where else ""
-    often = f" ({finding.times} times)" if finding.times > 1 else ""
-    table = Table(
-        title=f"{finding.level}: {finding.subject}{seen}{often}",
-        title_justify="left",
-        show_header=False,
-        box=None,
-    )
-    for name in ("expected", "found", "remedy"):
-        table.add_row(f"  {name}", getattr(finding, name))
     return table
 
 

@@ -146,7 +146,7 @@ def host_program(
         found = [
             judge(
                 task,
-                _seed(state, i).policy,
+                _policy(state, i),
                 keys[i],
                 task.evaluation_episodes,
                 lambda env, n: copies(f"evaluation in {env.name}", env, n),
@@ -236,15 +236,16 @@ def join(tree: Any) -> Any:
     return jax.tree.map(lambda x: np.reshape(x, (-1, *np.shape(x)[2:])), tree)
 
 
-def _seed(state: SeedState, i: int) -> Any:
-    return jax.tree.map(lambda x: x[i], state.agent)
+def _policy(state: SeedState, i: int) -> Any:
+    """One seed's policy, as numpy arrays."""
+    return jax.tree.map(lambda x: np.asarray(x)[i], state.agent.policy)
 
 
 def _acting(state: SeedState, keys: Array, run: RunConfig) -> HostAct:
     """All seeds' policies as one: each acts in its own N environments."""
     n, steps = run.environments, run.rollout_steps
     actors = [
-        actor(_seed(state, i).policy, n, key, steps=steps) for i, key in enumerate(keys)
+        actor(_policy(state, i), n, key, steps=steps) for i, key in enumerate(keys)
     ]
     if len(actors) == 1:
         return actors[0]

@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
+from reins.envs.check import Finding
 from reins.experiments import loops
 
 
@@ -202,6 +203,21 @@ def _measure_table(
         table.add_row(
             "expert", *[""] * len(seeds), format(float(np.mean(measured)), form)
         )
+    return table
+
+
+def finding_table(finding: Finding) -> Table:
+    """A finding as a small table: where, and expected against found."""
+    seen = f", {finding.where}" if finding.where else ""
+    often = f" ({finding.times} times)" if finding.times > 1 else ""
+    table = Table(
+        title=f"{finding.level}: {finding.subject}{seen}{often}",
+        title_justify="left",
+        show_header=False,
+        box=None,
+    )
+    for name in ("expected", "found", "remedy"):
+        table.add_row(f"  {name}", getattr(finding, name))
     return table
 
 

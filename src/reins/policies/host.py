@@ -53,21 +53,33 @@ def host_act(policy: Policy) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
       policy: one for which `has_host_act`.
     """
     policy = jax.tree.map(np.asarray, policy)
-    inner = _inner(policy)
+    inner: Any = _inner(policy)
     prepare = _normaliser(policy) if isinstance(policy, NormalisedPolicy) else _float32
-    forward = _forward(inner.network)
+    weights, biases = list(inner.network.weights), list(inner.network.biases)
+    deviation = np.float32(1.0)
+    if isinstance(inner, GaussianPolicy):
+        # Units of the action bounds are put into the last layer.
+        centre, half_width = np.float32(inner.centre), np.float32(inner.half_width)
+        weights[-1], biases[-1] = half_width * weights[-1], half_width * biases[-1]
+        biases[-1] += centre
+        deviation = half_width * np.exp(inner.log_std)
+    activate = ACTIVATIONS[inner.network.activation]
+    layers = list(zip(weights, biases, strict=True))
+
+    def outputs(observations: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        x = prepare(observations)
+        for weight, bias in layers[:-1]:
+            x = np.dot(x, weight)
+            x += bias
+            activate(x, out=x)
+        x = np.dot(x, layers[-1][0])
+        x += layers[-1][1]
+        x += deviation * noise
+        return x
+
     if isinstance(inner, CategoricalPolicy):
-        return lambda observations, noise: np.argmax(
-            forward(prepare(observations)) + noise, axis=-1
-        )
-    centre, half_width = np.float32(inner.centre), np.float32(inner.half_width)
-    deviation = half_width * np.exp(inner.log_std)
-
-    def gaussian(observations: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        mean = centre + half_width * forward(prepare(observations))
-        return mean + deviation * noise
-
-    return gaussian
+        return lambda observations, noise: np.argmax(outputs(observations, noise), -1)
+    return outputs
 
 
 def _inner(policy: Policy) -> Any:
@@ -82,25 +94,16 @@ def _normaliser(policy: NormalisedPolicy) -> Callable[[np.ndarray], np.ndarray]:
     mean, scale, clip = policy.mean, policy.scale, np.float32(policy.clip)
 
     def prepare(observations: np.ndarray) -> np.ndarray:
-        scaled = (_float32(observations) - mean) * scale
-        return np.minimum(np.maximum(scaled, -clip), clip)
+        scaled = _float32(observations) - mean
+        scaled *= scale
+        np.maximum(scaled, -clip, out=scaled)
+        return np.minimum(scaled, clip, out=scaled)
 
     return prepare
 
 
-def _forward(network: MLP) -> Callable[[np.ndarray], np.ndarray]:
-    *hidden, last = zip(network.weights, network.biases, strict=True)
-    activate = ACTIVATIONS[network.activation]
-
-    def forward(x: np.ndarray) -> np.ndarray:
-        for weight, bias in hidden:
-            x = activate(x @ weight + bias)
-        return x @ last[0] + last[1]
-
-    return forward
+def _relu(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+    return np.maximum(x, np.float32(0.0), out=out)
 
 
-ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "tanh": np.tanh,
-    "relu": lambda x: np.maximum(x, 0.0, dtype=np.float32),
-}
+ACTIVATIONS: dict[str, Callable[..., np.ndarray]] = {"tanh": np.tanh, "relu": _relu}
