@@ -42,7 +42,7 @@ def test_list_prints_a_line_for_each(capsys):
     ("arguments", "texts"),
     [
         (["train", "pppo", "--env", LAP], ["no agent `pppo`", "Did you mean `ppo`"]),
-        (["train", "ppo", "--env", "reins/Lap-v0"], ["no environment", "Did you mean"]),
+        (["train", "ppo", "--env", "reins/Lap-v0"], ["no environment", "Near to it"]),
         ([*LEARN, "nothing.npz"], ["there is no such file", "Check the path"]),
         ([*LEARN, "lapgridworld", "--method", "irl"], ["Did you mean `icrl`"]),
         ([*LEARN, "lapgridworld", "--rollout-steps", "100"], ["last up to 200"]),

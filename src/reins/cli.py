@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -252,6 +253,8 @@ Command = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (2 for what the user can mend)."""
+    # `mine:Mine-v0` is found in the folder where one works, as by `python -m`.
+    sys.path.append(os.getcwd())
     try:
         command = tyro.cli(Command, args=arguments, prog="reins", description=__doc__)
         terminal = Terminal(quiet=command.output.json or command.output.quiet)

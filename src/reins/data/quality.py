@@ -62,8 +62,12 @@ def findings(
     found += _unequal(actions)
     found += _constant("action", actions)
     found += _constant("observation", observations)
-    found += _resets(observations)
-    found += _shifted(observations, actions)
+    kept = _different(observations, actions)  # a repetition is no further evidence
+    observations_of, actions_of = (
+        [x[i] for i in kept] for x in (observations, actions)
+    )
+    found += _resets(observations_of)
+    found += _shifted(observations_of, actions_of)
     if not misfits:
         found += _out_of_bounds(observations, observation_space)
         found += _violations(observations, actions, forbidden or {})
@@ -95,12 +99,16 @@ def _few(actions: Episodes) -> Iterator[Finding]:
         )
 
 
+def _different(observations: Episodes, actions: Episodes) -> list[int]:
+    """Places of the episodes that are not the same as one before them."""
+    first: dict[tuple[bytes, bytes], int] = {}
+    for i, (o, a) in enumerate(zip(observations, actions, strict=True)):
+        first.setdefault((np.asarray(o).tobytes(), np.asarray(a).tobytes()), i)
+    return list(first.values())
+
+
 def _repeated(observations: Episodes, actions: Episodes) -> Iterator[Finding]:
-    different = {
-        (np.asarray(o).tobytes(), np.asarray(a).tobytes())
-        for o, a in zip(observations, actions, strict=True)
-    }
-    n, kinds = len(actions), len(different)
+    n, kinds = len(actions), len(_different(observations, actions))
     if kinds < n:
         yield warning(
             "episodes",

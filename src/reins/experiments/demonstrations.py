@@ -82,13 +82,7 @@ def check(
     stored = read_demonstrations(file)
     recorded = stored.record["env"]
     wanted = env_id or recorded
-    found: list[Finding] = []
-    about: dict[str, Any] = {}
-    try:
-        about = _expected(wanted, constraint)
-    except ReinsError as fault:
-        remedy = "The sentence above says it."
-        found.append(error("what they are for", "usable", str(fault), remedy))
+    about, found = _expected(wanted, constraint)
     found += findings(*stored[2:], env_id=recorded, **about)
     found.sort(key=lambda finding: finding.level != "error")
     counts = {
@@ -220,25 +214,41 @@ def _summary(action: str, told: Mapping[str, Any], out: Path | None) -> Summary:
     return summary
 
 
-def _expected(env_id: str, constraint: Path | None) -> dict[str, Any]:
-    """What `findings` is told of an environment, and of a constraint."""
-    env = nominal_twin(env_id)
+def _expected(
+    env_id: str, constraint: Path | None
+) -> tuple[dict[str, Any], list[Finding]]:
+    """What `findings` is told of environment and constraint; errors where it cannot."""
+    try:
+        env = nominal_twin(env_id)
+    except ReinsError as fault:
+        return {}, [_unusable("environment", fault)]
     forbidden: dict[str, Forbidden] = {}
+    faults: list[Finding] = []
     rule = true_rule(env_id)
     if rule is not None:
         forbidden[f"the rule of {env_id}"] = _forbidden_by(rule)
     if constraint is not None:
-        learned = load_constraint(constraint)
-        check_constraint(learned, env, constraint)
-        forbidden[f"{constraint} (ζ < 1/2)"] = lambda o, a: (
-            np.asarray(learned.zeta(o, a)) < 0.5
-        )
-    return {
+        try:
+            learned = load_constraint(constraint)
+            check_constraint(learned, env, constraint)
+            forbidden[f"{constraint} (ζ < 1/2)"] = lambda o, a: (
+                np.asarray(learned.zeta(o, a)) < 0.5
+            )
+        except ReinsError as fault:
+            faults = [_unusable("constraint", fault)]
+    about = {
         "env_ids": [env_id, *sorted({*twin_ids(env_id)} - {env_id})],
         "observation_space": env.observation_space,
         "action_space": env.action_space,
         "forbidden": forbidden,
     }
+    return about, faults
+
+
+def _unusable(subject: str, fault: ReinsError) -> Finding:
+    wanted = f"the {subject} to check them with"
+    option = {"environment": "--env", "constraint": "--constraint"}[subject]
+    return error(subject, wanted, str(fault), f"Name another one with {option}.")
 
 
 def _forbidden_by(rule: Rule) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -284,15 +294,19 @@ def _overview(told: Mapping[str, Any]) -> Table:
     table.add_row("made by", told["made_by"] or "nobody says")
     table.add_row("episodes", f"{told['episodes']:,} ({told['steps']:,} steps)")
     for name, values in (("lengths", told["lengths"]), ("returns", told["return"])):
-        low, middle, high = np.quantile(values, [0.0, 0.5, 1.0])
-        each = ", ".join(f"{value:g}" for value in np.round(values[:10], 1))
-        more = ", ..." if len(values) > 10 else ""
-        table.add_row(
-            name, f"{low:g} to {high:g}, median {middle:g}; each: {each}{more}"
-        )
+        table.add_row(name, _spread(values))
     for name, value in _flat(told["source"]):
         table.add_row(name.replace("_", " "), value)
     return table
+
+
+def _spread(values: list[float]) -> str:
+    low, middle, high = np.quantile(values, [0.0, 0.5, 1.0])
+    if low == high:
+        return f"{low:g} each"
+    each = ", ".join(f"{value:g}" for value in np.round(values[:10], 1))
+    more = ", ..." if len(values) > 10 else ""
+    return f"{low:g} to {high:g}, median {middle:g}; each: {each}{more}"
 
 
 def _flat(source: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -171,7 +171,7 @@ def _package() -> ModuleType:
     except ImportError as error:
         raise CapabilityError(
             f"a Minari dataset was asked for, and {error.name or 'minari'} is not "
-            'installed. Install it beside reins: pip install "minari[hdf5]".'
+            'installed. Install it beside reins: pip install "reins[minari]".'
         ) from None
     return minari
 

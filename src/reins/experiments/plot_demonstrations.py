@@ -24,17 +24,28 @@ def draw_demonstrations(path: Path, demonstrations: Demonstrations) -> None:
     """
     seen = [np.reshape(o, (len(o), -1)) for o in demonstrations.observations]
     done = [np.reshape(a, (len(a), -1)) for a in demonstrations.actions]
-    rows = [_changing(seen), _changing(done)]
+    shown = [_changing(seen), _changing(done)]
     discrete = np.ndim(demonstrations.actions[0]) == 1
-    figure = Figure(figsize=(10, 7.2), layout="constrained")
-    parts: Any = figure.subfigures(3, 1, height_ratios=[1.3, 1, 1])
-    left, right = parts[0].subplots(1, 2)
+    counts = [len(dimensions) for dimensions in shown]
+    beside = sum(counts) <= PANELS
+    figure = Figure(figsize=(10, 5.2 if beside else 7.2), layout="constrained")
+    top, *below = _parts(figure, counts if beside else None)
+    left, right = top.subplots(1, 2)
     _returns(left, demonstrations.returns)
     _gathered(right, demonstrations)
-    _histograms(parts[1], "observation", seen, rows[0], PALETTE[0])
-    _histograms(parts[2], "action", done, rows[1], PALETTE[2], whole=discrete)
-    parts[0].suptitle(f"{demonstrations.env_id}: {len(done)} demonstrations")
+    _histograms(below[0], "observation", seen, shown[0], PALETTE[0])
+    _histograms(below[1], "action", done, shown[1], PALETTE[2], whole=discrete)
+    top.suptitle(f"{demonstrations.env_id}: {len(done)} demonstrations")
     write_whole(path, lambda stream: figure.savefig(stream, format="png"))
+
+
+def _parts(figure: Figure, beside: Sequence[int] | None) -> list[Any]:
+    """The top, and below it two parts: rows, or columns of these widths."""
+    if beside is None:
+        rows: Any = figure.subfigures(3, 1, height_ratios=[1.3, 1, 1])
+        return list(rows)
+    halves: Any = figure.subfigures(2, 1, height_ratios=[1.3, 1])
+    return [halves[0], *halves[1].subfigures(1, 2, width_ratios=beside)]
 
 
 def _changing(arrays: Sequence[np.ndarray]) -> list[int]:
@@ -54,6 +65,8 @@ def _returns(axes: Axes, returns: np.ndarray) -> None:
     axes.set_ylabel("return")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(y=0.18)
+    if returns.min() > 0.0:
+        axes.set_ylim(bottom=0.0)
     axes.legend(frameon=False, fontsize=8, loc="upper right")
 
 
@@ -82,7 +95,8 @@ def _histograms(
         if whole:
             kinds, counts = np.unique(values, return_counts=True)
             axes.bar(kinds, counts / len(values), width=0.6, color=colour)
-            axes.set_xticks(kinds)
+            axes.set_xticks(kinds[:: 1 + len(kinds) // 10])
+            axes.set_xlim(kinds.min() - 0.9, kinds.max() + 0.9)
         else:
             counts, edges = np.histogram(values, bins=40)
             axes.stairs(counts / len(values), edges, fill=True, color=colour)

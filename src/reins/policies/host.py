@@ -53,17 +53,18 @@ def host_act(policy: Policy) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
       policy: one for which `has_host_act`.
     """
     policy = jax.tree.map(np.asarray, policy)
-    inner: Any = _inner(policy)
+    inner = _inner(policy)
+    network: Any = inner.network
     prepare = _normaliser(policy) if isinstance(policy, NormalisedPolicy) else _float32
-    weights, biases = list(inner.network.weights), list(inner.network.biases)
+    weights, biases = list(network.weights), list(network.biases)
     deviation = np.float32(1.0)
     if isinstance(inner, GaussianPolicy):
         # Units of the action bounds are put into the last layer.
-        centre, half_width = np.float32(inner.centre), np.float32(inner.half_width)
+        centre, half_width = np.asarray([inner.centre, inner.half_width], np.float32)
         weights[-1], biases[-1] = half_width * weights[-1], half_width * biases[-1]
         biases[-1] += centre
         deviation = half_width * np.exp(inner.log_std)
-    activate = ACTIVATIONS[inner.network.activation]
+    activate = ACTIVATIONS[network.activation]
     layers = list(zip(weights, biases, strict=True))
 
     def outputs(observations: np.ndarray, noise: np.ndarray) -> np.ndarray:

@@ -187,7 +187,13 @@ FAULTS = {
     ),
     "reset raises": (
         {"first": raises},
-        ("error", "reset", "reset of episode 0", "no exception", "ValueError: the mot"),
+        (
+            "error",
+            "reset",
+            "reset of episode 0",
+            "no exception",
+            "ValueError: the motor",
+        ),
     ),
     "step raises": (
         {"reward": after(3, raises, Sound.reward)},
