@@ -56,7 +56,7 @@ def test_the_shift_of_actions_is_found(made, spoil, shift):
 
 
 def test_the_shares_are_those_of_independent_fits():
-    """Against scikit-style arithmetic: adjusted R² of each action on both states."""
+    """1 minus the adjusted R² of each action on both states, by plain arithmetic."""
     observations, actions = pendulum()
     found = alignment(observations, actions)
     assert found is not None
@@ -95,7 +95,7 @@ def test_noise_raises_no_alarm(seed, walk):
 
 
 def test_prediction_has_a_veto():
-    """Observations that repeat an old action tell that one best, and yet follow this."""
+    """Observations that repeat an old action tell that one best, and follow this."""
     rng = np.random.default_rng(3)
     observations, actions = [], []
     for _ in range(10):

@@ -214,3 +214,17 @@ def test_a_space_that_cannot_be_checked_is_refused():
     made = demonstrations(actions=[np.zeros((n, 2), np.int8) for n in LENGTHS])
     message = refusal(made, action_space=spaces.MultiBinary(2))
     assert "MultiBinary" in message
+
+
+def test_observations_out_of_bounds_are_let_through():
+    """Bounds are often rough; `findings` warns of them."""
+    far = [np.full((n + 1, 2), 500.0, np.float32) for n in LENGTHS]
+    check_fit(demonstrations(observations=far), [ENV], OBSERVATIONS, DISCRETE)
+
+
+def test_discrete_observations_out_of_bounds_are_refused():
+    cells = [np.full(n + 1, 3) for n in LENGTHS]
+    made = demonstrations(observations=cells)
+    check_fit(made, [ENV], spaces.Discrete(4), DISCRETE)
+    with pytest.raises(DataError, match=r"11 values of observations lie outside"):
+        check_fit(made, [ENV], spaces.Discrete(3), DISCRETE)

@@ -51,6 +51,16 @@ def test_repeated_episodes(kept, text):
     assert finding.found == text
 
 
+def test_repetitions_are_no_evidence_of_anything_else():
+    """One episode whose last step happens to jump, many times over."""
+    observations, actions, rewards = episodes()
+    observations[0][-1] = observations[0][0] + 30.0
+    observations[0][0] = observations[0][-1]
+    parts = [observations[0]] * 12, [actions[0]] * 12, rewards
+    wide = spaces.Box(-99.0, 99.0, (2,), np.float32)
+    assert only(parts, observation_space=wide).subject == "episodes"
+
+
 def test_the_same_actions_elsewhere_are_no_repetition():
     observations, actions, rewards = episodes()
     assert found((observations, [actions[0]] * 12, rewards)) == []
@@ -131,8 +141,8 @@ def test_shifted_actions_are_a_warning():
 
 def test_resets_left_in_are_a_warning():
     observations, actions, rewards = episodes()
-    for o, following in zip(observations[:6], observations[1:7], strict=True):
-        o[-1] = following[0]
+    for i in range(6):
+        observations[i][-1] = observations[i + 1][0]
     finding = only((observations, actions, rewards))
     assert finding[:2] == ("warning", "last observations")
     assert finding.found.startswith("6 of 12 episodes")

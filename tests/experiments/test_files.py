@@ -7,6 +7,7 @@ from reins.data import Demonstrations
 from reins.errors import DataError
 from reins.experiments.files import (
     load_demonstrations,
+    read_demonstrations,
     save_demonstrations,
     shipped_demonstrations,
     write_json,
@@ -115,3 +116,32 @@ def test_another_schema_is_refused(tmp_path):
     write_json(tmp_path / "some.json", record | {"schema": "reins.demonstrations/9"})
     with pytest.raises(DataError, match="demonstrations/9"):
         load_demonstrations(tmp_path / "some.npz")
+
+
+def test_more_can_be_said_beside_demonstrations_and_nothing_overwritten(tmp_path):
+    made = demonstrations()
+    about = {"published_returns": [1.0], "env": "another", "schema": "another"}
+    file = save_demonstrations(tmp_path / "some.npz", made, about=about)
+    record = read_demonstrations(file).record
+    assert record["published_returns"] == [1.0]
+    assert record["env"] == "some/Env-v0"
+    assert load_demonstrations(file).env_id == "some/Env-v0"
+
+
+@pytest.mark.parametrize("record", [[], {"schema": "reins.demonstrations/1"}])
+def test_a_description_without_an_environment_is_refused(tmp_path, record):
+    file = save_demonstrations(tmp_path / "some.npz", demonstrations())
+    write_json(tmp_path / "some.json", record)
+    with pytest.raises(DataError, match="names no environment"):
+        load_demonstrations(file)
+
+
+def test_what_cannot_be_used_can_be_read(tmp_path):
+    file = save_demonstrations(tmp_path / "some.npz", demonstrations())
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    arrays["rewards"] = arrays["rewards"] + np.inf
+    np.savez(file, **arrays)
+    assert np.isinf(read_demonstrations(file).rewards[0]).all()
+    with pytest.raises(DataError, match="not finite"):
+        load_demonstrations(file)

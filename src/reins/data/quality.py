@@ -63,11 +63,9 @@ def findings(
     found += _constant("action", actions)
     found += _constant("observation", observations)
     kept = _different(observations, actions)  # a repetition is no further evidence
-    observations_of, actions_of = (
-        [x[i] for i in kept] for x in (observations, actions)
-    )
-    found += _resets(observations_of)
-    found += _shifted(observations_of, actions_of)
+    seen, done = ([x[i] for i in kept] for x in (observations, actions))
+    found += _resets(seen)
+    found += _shifted(seen, done)
     if not misfits:
         found += _out_of_bounds(observations, observation_space)
         found += _violations(observations, actions, forbidden or {})

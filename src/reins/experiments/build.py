@@ -153,7 +153,10 @@ def input_spec(env: Env | HostEnv, settings: ConstraintConfig) -> InputSpec:
     actions = int(space.n) if isinstance(space, spaces.Discrete) else flat_size(space)
     observations = flat_size(env.observation_space)
     seen, done = settings.observation_dims, settings.action_dims
-    bounded = isinstance(space, spaces.Box) and space.is_bounded()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    if isinstance(space, spaces.Box) and space.is_bounded():
+        low, high = tuple(space.low.tolist()), tuple(space.high.tolist())
     return InputSpec(
         observation_size=observations,
         action_size=actions,
@@ -161,8 +164,8 @@ def input_spec(env: Env | HostEnv, settings: ConstraintConfig) -> InputSpec:
         observation_dims=tuple(range(observations)) if seen is None else seen,
         action_dims=tuple(range(actions)) if done is None else done,
         clip=settings.clip,
-        action_low=tuple(space.low.tolist()) if bounded else (),
-        action_high=tuple(space.high.tolist()) if bounded else (),
+        action_low=low,
+        action_high=high,
     )
 
 

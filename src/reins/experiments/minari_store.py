@@ -64,7 +64,7 @@ def read_minari(dataset: str, env_id: str | None = None) -> Imported:
             "Box and Discrete actions can be demonstrations here."
         )
     made = Demonstrations(
-        [_flat(found.observation_space, e.observations, dataset) for e in episodes],
+        [as_shown(found.observation_space, e.observations, dataset) for e in episodes],
         [np.asarray(e.actions) for e in episodes],
         [np.asarray(e.rewards) for e in episodes],
         env_id,
@@ -208,7 +208,16 @@ def _refusals(subject: str) -> Iterator[None]:
         raise DataError(f"{subject}: {type(error).__name__}: {error}") from error
 
 
-def _flat(space: spaces.Space, observations: Any, dataset: str) -> np.ndarray:
+def as_shown(space: spaces.Space, observations: Any, dataset: str) -> np.ndarray:
+    """Observations of an episode as `reins.make_env` shows them, one row each.
+
+    Args:
+      space: theirs, in the dataset.
+      observations: as Minari gives them: arrays over all steps, in each of their parts.
+      dataset: what to call it in a complaint.
+
+    Raises: DataError where they cannot be one vector.
+    """
     if isinstance(space, spaces.Box) and (len(space.shape) == 1 or is_image(space)):
         return np.asarray(observations)
     if not space.is_np_flattenable:
