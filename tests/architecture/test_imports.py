@@ -39,6 +39,8 @@ OUTSIDE_LIBRARIES = {
     "tyro": "reads the command line",
     "safetensors": "reads and writes files",
     "tensorboardX": "writes files",
+    "minari": "reads and writes files",
+    "h5py": "reads and writes files",
     "shutil": "changes files",
     "tempfile": "makes files",
     "subprocess": "starts processes",

@@ -80,6 +80,14 @@ def test_a_deterministic_policy_raises_no_alarm():
     assert found.unexplained[1] < 0.01
 
 
+def test_a_difference_of_a_hundredth_is_no_alarm():
+    """Half of next to nothing is next to nothing."""
+    found = alignment(*too_late(*pendulum(noise=0.02)))
+    assert found is not None
+    assert found.unexplained[1] < 0.5 * found.unexplained[0] < 0.01
+    assert found.shift == 0
+
+
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("walk", [False, True])
 def test_noise_raises_no_alarm(seed, walk):
@@ -116,6 +124,11 @@ def test_prediction_has_a_veto():
     [
         pytest.param(*laps(chance=0.0), id="one action"),
         pytest.param(*laps(episodes=1, steps=40), id="few steps"),
+        pytest.param(
+            [np.random.default_rng(0).normal(size=(60, 6))],
+            [np.arange(59) % 2],
+            id="few steps for so many dimensions",
+        ),
         pytest.param([np.zeros((90, 2))], [np.arange(89) % 2], id="one observation"),
         pytest.param([np.zeros((90, 40, 40))], [np.arange(89) % 2], id="pictures"),
         pytest.param(*pendulum(episodes=60, steps=2), id="short episodes"),
@@ -178,6 +191,12 @@ def test_an_episode_that_runs_far_at_its_end_is_no_reset():
     assert reset_rows(episodes) == 0
 
 
-@pytest.mark.parametrize("shape", [(2, 1), (3, 1), (20, 40, 40)])
-def test_short_episodes_and_pictures_pass(shape):
+@pytest.mark.parametrize("shape", [(2, 1), (3, 1)])
+def test_short_episodes_pass(shape):
     assert reset_rows([np.zeros(shape)] * 3) == 0
+
+
+def test_pictures_are_not_looked_at():
+    rng = np.random.default_rng(6)
+    pictures = [rng.uniform(size=(5, 40, 40)) for _ in range(4)]
+    assert reset_rows(with_resets(pictures)) == 0

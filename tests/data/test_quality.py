@@ -35,6 +35,7 @@ def test_good_demonstrations_are_passed():
 
 
 def test_few_episodes():
+    assert found(episodes((30,) * 10)) == []
     finding = only(episodes((30,) * 9))
     assert finding[:2] == ("warning", "number of episodes")
     assert finding.found == "9"

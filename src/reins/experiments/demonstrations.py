@@ -84,7 +84,6 @@ def check(
     wanted = env_id or recorded
     about, found = _expected(wanted, constraint)
     found += findings(*stored[2:], env_id=recorded, **about)
-    found.sort(key=lambda finding: finding.level != "error")
     counts = {
         f"{level}s": sum(f.level == level for f in found)
         for level in ("error", "warning")
