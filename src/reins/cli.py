@@ -174,6 +174,8 @@ class Check:
     """A file, or the name of a set that ships with reins."""
     env: str | None = None
     """The environment to use them in; None: the one that they name."""
+    env_args: str = ""
+    """Arguments of its constructor, as JSON: '{"name": value}'."""
     constraint: Path | None = None
     """A learned constraint, to count the steps that it forbids."""
     output: Common = dataclasses.field(default_factory=Output)
@@ -370,6 +372,7 @@ def _demonstrations(
                 out,
                 env_id=action.env,
                 constraint=action.constraint,
+                env_args=action.env_args,
                 terminal=terminal,
             )
         case Show(file=file):

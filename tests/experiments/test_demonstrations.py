@@ -246,3 +246,21 @@ def test_every_action_has_its_own_help(capsys, action):
     assert f"reins demonstrations {action}" in out
     assert ("--keep-pairs" in out) == (action == "import")
     assert ("--agent" in out) == (action == "make")
+
+
+def test_an_environment_is_checked_with_its_arguments(capsys, tmp_path):
+    numbers = np.random.default_rng(0)
+    swimmer = reins.Demonstrations(
+        [numbers.normal(size=(21, 10)) for _ in range(10)],
+        [numbers.uniform(-1, 1, (20, 2)) for _ in range(10)],
+        [np.ones(20)] * 10,
+        "Swimmer-v5",
+    )
+    file = reins.save_demonstrations(tmp_path / "swims", swimmer)
+    summary = told(capsys, "check", file, status=2)
+    assert subjects(summary, "error") == ["spaces"]
+    placed = '{"exclude_current_positions_from_observation": false}'
+    summary = told(capsys, "check", file, "--env-args", placed)
+    assert subjects(summary, "error") == []
+    error = complaint(capsys, "check", file, "--env-args", "{place")
+    assert "expected a JSON object" in error

@@ -10,11 +10,12 @@ from rich.table import Table
 
 from reins.data import findings
 from reins.data.quality import Forbidden, ranges
-from reins.envs import Rule, nominal_twin, true_rule, twin_ids
+from reins.envs import HostOptions, Rule, nominal_twin, true_rule, twin_ids
 from reins.envs.check import Finding
 from reins.envs.check.finding import error
 from reins.errors import ConfigError, ReinsError
 from reins.experiments.build import check_constraint
+from reins.experiments.config import EnvConfig
 from reins.experiments.constraint_file import load_constraint
 from reins.experiments.evaluate import demonstrate
 from reins.experiments.files import (
@@ -69,6 +70,7 @@ def check(
     env_id: str | None,
     constraint: Path | None,
     terminal: Terminal,
+    env_args: str = "",
 ) -> Summary:
     """Say everything that is wrong or suspicious; `errors` counts what must change.
 
@@ -76,13 +78,16 @@ def check(
       file: a file, or the name of a set that ships with reins.
       env_id: the environment to use them in; the one they name when None.
       constraint: a learned constraint, to count the steps that it forbids.
+      env_args: arguments of the environment's constructor, as JSON.
 
-    Raises: DataError when the file cannot be read at all.
+    Raises: DataError when the file cannot be read at all, ConfigError for arguments
+      that are not JSON.
     """
     stored = read_demonstrations(file)
     recorded = stored.record["env"]
     wanted = env_id or recorded
-    about, found = _expected(wanted, constraint)
+    options = EnvConfig(env_args).options()
+    about, found = _expected(wanted, options, constraint)
     found += findings(*stored[2:], env_id=recorded, **about)
     counts = {
         f"{level}s": sum(f.level == level for f in found)
@@ -214,11 +219,11 @@ def _summary(action: str, told: Mapping[str, Any], out: Path | None) -> Summary:
 
 
 def _expected(
-    env_id: str, constraint: Path | None
+    env_id: str, options: HostOptions, constraint: Path | None
 ) -> tuple[dict[str, Any], list[Finding]]:
     """What `findings` is told of environment and constraint; errors where it cannot."""
     try:
-        env = nominal_twin(env_id)
+        env = nominal_twin(env_id, options)
     except ReinsError as fault:
         return {}, [_unusable("environment", fault)]
     forbidden: dict[str, Forbidden] = {}
