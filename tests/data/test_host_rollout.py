@@ -161,3 +161,24 @@ def test_acting_over_whole_episodes_counts_the_steps_on():
     assert asked == list(range(230)), "an episode without an end stops at the horizon"
     assert found.lengths.tolist() == [230]
     assert found.returns.tolist() == [230.0]
+
+
+def test_only_the_first_episode_counts_however_long_the_others_last():
+    class Uneven(Faulty):
+        def step(self, action):
+            observation, reward, *_, info = super().step(action)
+            return observation, reward, self.copy == 0 and self.time == 40, False, info
+
+        def reset(self, *, seed=None, options=None):
+            again = self.copy if seed is None else seed
+            return super().reset(seed=again)
+
+    env = HostEnv("Uneven-v0", BOX, Faulty.action_space, 230, lambda n, threads: None)  # pyright: ignore
+    inner = SyncVectorEnv(
+        [lambda: Uneven("none")] * 2, autoreset_mode=AutoresetMode.DISABLED
+    )
+    found = run_host_episodes(
+        env, AutoresetVector(inner), lambda o, t: np.zeros(2, int), np.arange(2)
+    )
+    assert found.lengths.tolist() == [40, 230]
+    assert found.returns.tolist() == [40.0, 230.0]

@@ -89,15 +89,17 @@ def test_an_episode_that_ends_for_both_reasons_has_terminated(way):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_rollout_goes_on_where_the_last_one_stopped(way):
-    _, whole, _ = rolled(way)
+    _, whole, finished = rolled(way)
     made = vector(way, COPIES)
     standing = start_host_rollout(SCRIPT, made, np.arange(COPIES))
-    parts = []
+    parts, told = [], []
     for steps in (1, 2, 5, 15):
-        standing, batch, _ = host_rollout(
+        standing, batch, ended = host_rollout(
             SCRIPT, made, lambda o, t: np.zeros((COPIES, 1)), standing, steps=steps
         )
         parts.append(batch)
+        told += zip(*ended, strict=True)
+    assert sorted(told) == sorted(zip(*finished, strict=True))
     for name in whole._fields:
         if name == "actions":
             continue

@@ -44,7 +44,9 @@ def evaluate(
     stored = read_run(folder)
     found = evaluate_policies(stored, episodes=episodes, key=key)
     seconds = time.perf_counter() - began
-    steps = 2 * episodes * stored.task.env.horizon * len(stored.agents)
+    task = stored.task
+    two = "violation_rate" in found and task.violation_env is not task.return_env
+    steps = (1 + two) * episodes * task.env.horizon * len(stored.agents)
     summary = {
         "schema": SUMMARY_SCHEMA,
         "command": "evaluate",
