@@ -140,6 +140,19 @@ def test_a_broken_environment_is_named_and_leaves_a_checkpoint_that_goes_on(tmp_
     assert load_record(file)["updates"] == RUN.updates
 
 
+def test_an_environment_that_fails_at_once_or_in_an_evaluation_is_named_too(tmp_path):
+    first, judged = groups("tests/Breaking-v0", [tmp_path / "a", tmp_path / "b"])
+    error = FaultyEnvError(0, None, "reset raised OSError: no model")
+    with pytest.raises(RunError, match=r"seed 1, step 0.*nothing of it was there"):
+        go(first._replace(program=first.program._replace(init=raising(error))))
+    Breaking.steps_left = 7
+    with pytest.raises(
+        RunError, match=r"seed 1, step 0.*evaluation after it, it showed"
+    ):
+        go(judged)
+    assert load_record(tmp_path / "b")["updates"] == 0
+
+
 def test_a_broken_environment_stops_its_own_seed_only(tmp_path):
     one, other = groups("tests/Breaking-v0", [tmp_path / "a", tmp_path / "b"])
     Breaking.steps_left = None

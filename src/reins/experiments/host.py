@@ -14,7 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from reins.data import Finished, HostAct, Standing, host_rollout, start_host_rollout
+from reins.data import (
+    FaultyEnvError,
+    Finished,
+    HostAct,
+    Standing,
+    host_rollout,
+    start_host_rollout,
+)
 from reins.envs import HostEnv, VectorEnv
 from reins.experiments.build import Task
 from reins.experiments.config import RunConfig
@@ -141,18 +148,20 @@ def host_program(
         info |= _episodes(finished, run.environments, seeds) | clock.seconds
         return state._replace(rollout=place(standing)), info
 
+    def judged(state: SeedState, i: int, key: Key) -> Info:
+        def opened(env: HostEnv, n: int) -> VectorEnv:
+            return copies(f"evaluation in {env.name}", env, n)
+
+        policy, episodes = _policy(state, i), task.evaluation_episodes
+        try:
+            return judge(task, policy, key, episodes, opened)
+        except FaultyEnvError as fault:
+            what = f"in an evaluation after it, {fault.what}"
+            raise FaultyEnvError(0, None, what) from fault
+
     def evaluate(state: SeedState) -> Info:
         keys = parts.judge_keys(state)
-        found = [
-            judge(
-                task,
-                _policy(state, i),
-                keys[i],
-                task.evaluation_episodes,
-                lambda env, n: copies(f"evaluation in {env.name}", env, n),
-            )
-            for i in range(seeds)
-        ]
+        found = [judged(state, i, keys[i]) for i in range(seeds)]
         return {name: np.asarray([f[name] for f in found]) for name in found[0]}
 
     def template() -> SeedState:

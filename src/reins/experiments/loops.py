@@ -66,6 +66,8 @@ def run_group(
     with jax.default_device(device):
         try:
             _train(group, device, report, stop)
+        except FaultyEnvError as fault:  # it could not even begin
+            raise RunError(_broken(group, 0, fault)) from fault
         finally:
             group.program.close()
 
@@ -144,11 +146,14 @@ def _broken(group: Group, updates: int, fault: FaultyEnvError) -> str:
     elif len(group.seeds) > 1:
         seeds = f"seeds {group.seeds[0]} to {group.seeds[-1]}"
     step = updates * run.rollout_steps + fault.step
+    held = f"{group.checkpoint} holds it as it was after {updates} updates"
+    if not group.checkpoint.exists():
+        held = "nothing of it was there to save"
     return (
         f"{group.env}, {seeds}, step {step} of each copy{place}: {fault.what}. "
-        f"This stops {group.name} here, and no other seed; {group.checkpoint} holds "
-        f"it as it was after {updates} updates. `reins check-env {group.env}` looks "
-        "for such faults; `reins resume` goes on once the environment is mended."
+        f"This stops {group.name} here, and no other seed; {held}. `reins check-env "
+        f"{group.env}` looks for such faults; `reins resume` goes on once the "
+        "environment is mended."
     )
 
 
