@@ -196,11 +196,7 @@ def _since_ends(
     return totals - np.take_along_axis(padded, before, axis=1)
 
 
-def _check(
-    env: HostEnv,
-    observations: Any,
-    *amounts: Any,
-) -> None:
+def _check(env: HostEnv, observations: Any, *amounts: Any) -> None:
     """Refuse what is not finite, and observations outside their space."""
     for name, values in zip(("reward", "cost"), amounts, strict=False):
         _refuse(~np.isfinite(values), values, f"{name} {{found}}; expected a number")
@@ -211,17 +207,18 @@ def _check(
     bad = ~np.isfinite(observations)
     expected = "expected finite numbers"
     _refuse(bad.any(axes), observations, f"observation {{found}}; {expected}")
-    slack = 1e-5 * np.maximum(1.0, np.abs(np.nan_to_num(space.low, posinf=0, neginf=0)))
-    low = space.low - slack
-    slack = 1e-5 * np.maximum(
-        1.0, np.abs(np.nan_to_num(space.high, posinf=0, neginf=0))
-    )
-    outside = (observations < low) | (observations > space.high + slack)
+    low, high = space.low - _slack(space.low), space.high + _slack(space.high)
+    outside = (observations < low) | (observations > high)
     _refuse(
         outside.any(axes),
         observations,
         f"observation {{found}}, outside its space {space}",
     )
+
+
+def _slack(bounds: np.ndarray) -> np.ndarray:
+    """What rounding may add to bounds."""
+    return 1e-5 * np.maximum(1.0, np.abs(np.where(np.isfinite(bounds), bounds, 0.0)))
 
 
 def _refuse(bad: Any, values: np.ndarray, sentence: str) -> None:

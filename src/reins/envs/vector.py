@@ -58,7 +58,7 @@ class VectorEnv(abc.ABC):
         return None
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from what `save` gave."""
+        """Go on from what `save` gave; only asked where it gives something."""
         raise NotImplementedError
 
     def close(self) -> None:  # noqa: B027

@@ -150,7 +150,9 @@ def host_program(
 
     def judged(state: SeedState, i: int, key: Key) -> Info:
         def opened(env: HostEnv, n: int) -> VectorEnv:
-            return copies(f"evaluation in {env.name}", env, n)
+            # Two environments may have one name: the same id, other arguments.
+            used = "return" if env is task.return_env else "violations"
+            return copies(f"evaluation of {used}", env, n)
 
         policy, episodes = _policy(state, i), task.evaluation_episodes
         try:
