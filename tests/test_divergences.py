@@ -1,5 +1,7 @@
 """Divergences against scipy, quadrature, samples, and by their identities."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,8 +13,11 @@ from hypothesis import given
 from reins.divergences import (
     categorical_kl,
     gaussian_kl,
+    gaussian_kl_full,
     kl_new_old_from_ratios,
     kl_old_new_from_ratios,
+    sampled_kl,
+    sampled_kl_positive,
     total_variation,
 )
 from tests import strategies as some
@@ -87,6 +92,115 @@ def test_gaussian_kl_is_not_negative_and_0_at_equality(terms):
     assert gaussian_kl(*jnp.asarray(terms)) >= -1e-5
     p = jnp.asarray(terms[:2])
     np.testing.assert_allclose(gaussian_kl(*p, *p), 0.0, atol=1e-6)
+
+
+@pytest.fixture
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def equal(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
+
+
+def random_gaussians(seed, n=4, dimensions=3):
+    """(mean, covariance, mean, covariance), n of each; scales and axes differ."""
+    rng = np.random.default_rng(seed)
+    factors = rng.normal(size=(2, n, dimensions, dimensions))
+    covariances = factors @ factors.swapaxes(-1, -2) + 0.3 * np.eye(dimensions)
+    means = rng.normal(size=(2, n, dimensions))
+    return means[0], covariances[0], means[1], covariances[1]
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_gaussian_kl_full_is_the_integral(float64, dimensions):
+    """Gauss-Hermite is exact here: log p − log q is a quadratic polynomial."""
+    terms = random_gaussians(5, dimensions=dimensions)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(3)
+    z = np.array(list(itertools.product(nodes, repeat=dimensions)))
+    w = np.array([np.prod(x) for x in itertools.product(weights, repeat=dimensions)])
+    found = gaussian_kl_full(*map(jnp.asarray, terms))
+    for kl, mean_p, cov_p, mean_q, cov_q in zip(found, *terms, strict=True):
+        x = mean_p + z @ np.linalg.cholesky(cov_p).T
+        log_p = scipy.stats.multivariate_normal(mean_p, cov_p).logpdf(x)
+        log_q = scipy.stats.multivariate_normal(mean_q, cov_q).logpdf(x)
+        equal(kl, w @ (log_p - log_q) / w.sum())
+
+
+def test_gaussian_kl_full_of_diagonal_ones(float64):
+    """Equals `gaussian_kl`, in both directions."""
+    terms = jax.random.normal(jax.random.key(1), (4, 5, 3))
+    mean_p, log_std_p, mean_q, log_std_q = terms
+    cov_p, cov_q = (
+        jax.vmap(jnp.diag)(jnp.exp(2 * scale)) for scale in (log_std_p, log_std_q)
+    )
+    equal(gaussian_kl_full(mean_p, cov_p, mean_q, cov_q), gaussian_kl(*terms))
+    backward = gaussian_kl(mean_q, log_std_q, mean_p, log_std_p)
+    equal(gaussian_kl_full(mean_q, cov_q, mean_p, cov_p), backward)
+
+
+def test_gaussian_kl_full_at_equality_and_under_a_linear_map(float64):
+    mean_p, cov_p, mean_q, cov_q = map(jnp.asarray, random_gaussians(2))
+    found = gaussian_kl_full(mean_p, cov_p, mean_q, cov_q)
+    assert np.min(found) > 0.1
+    equal(gaussian_kl_full(mean_p, cov_p, mean_p, cov_p), 0.0)
+    bend = jnp.array([[2.0, 0.3, 0.0], [0.0, -0.7, 0.1], [0.5, 0.0, 1.1]])
+    bent = gaussian_kl_full(
+        mean_p @ bend.T, bend @ cov_p @ bend.T, mean_q @ bend.T, bend @ cov_q @ bend.T
+    )
+    equal(bent, found)
+
+
+def every_draw(p, n):
+    """All tuples of n samples of p, and the probability of each."""
+    draws = np.array(list(itertools.product(range(len(p)), repeat=n)))
+    return draws, np.prod(p[draws], axis=1)
+
+
+def mean_and_variance(estimate, p, q, n):
+    draws, masses = every_draw(p, n)
+    log_p, log_q = jnp.log(p)[draws], jnp.log(q)[draws]
+    estimates = jax.vmap(estimate)(log_p, log_q)
+    mean = masses @ estimates
+    return mean, masses @ np.square(estimates - mean), estimates
+
+
+P, Q = np.array([0.5, 0.2, 0.3]), np.array([0.35, 0.45, 0.2])
+
+
+@pytest.mark.parametrize("estimate", [sampled_kl, sampled_kl_positive])
+@pytest.mark.parametrize("n", [1, 3])
+def test_sampled_kls_are_unbiased(float64, estimate, n):
+    mean, _, _ = mean_and_variance(estimate, P, Q, n)
+    equal(mean, scipy.stats.entropy(P, Q))
+
+
+def test_one_sampled_kl_can_be_negative_and_the_other_cannot(float64):
+    assert np.min(mean_and_variance(sampled_kl, P, Q, 2)[2]) < -0.5
+    assert np.min(mean_and_variance(sampled_kl_positive, P, Q, 2)[2]) > 0.0
+
+
+def test_the_positive_form_has_less_variance_near_p_and_more_far_from_it(float64):
+    near, far = 0.9 * P + 0.1 * Q, np.array([0.001, 0.029, 0.97])
+    plain, positive = (
+        [mean_and_variance(estimate, P, q, 1)[1] for q in (near, far)]
+        for estimate in (sampled_kl, sampled_kl_positive)
+    )
+    assert positive[0] < 0.01 * plain[0]
+    skewed = np.array([0.899, 0.1, 0.001])
+    swapped = [
+        mean_and_variance(estimate, skewed, far, 1)[1]
+        for estimate in (sampled_kl, sampled_kl_positive)
+    ]
+    assert swapped[1] > 10 * swapped[0]
+
+
+def test_the_positive_form_misses_the_mass_where_p_has_none(float64):
+    p, q = np.array([0.5, 0.5]), np.array([0.3, 0.2])  # and half of q elsewhere
+    kl = p @ np.log(p / q)
+    equal(mean_and_variance(sampled_kl, p, q, 2)[0], kl)
+    equal(mean_and_variance(sampled_kl_positive, p, q, 2)[0], kl - 0.5)
 
 
 @given(log_p=some.log_distributions(), log_q=some.log_distributions())

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from reins.policies import TabularPolicy
@@ -16,12 +17,27 @@ from reins.tabular import (
     enumerate_trajectories,
     log_likelihood_gradient,
     model_log_probs,
+    posterior_log_probs,
     random_mdp,
     trajectory_log_probs,
 )
+from tests.toys import QUICK
 
 POISON = 77.0
 """What padding holds here; a result that sees it is far from the truth."""
+
+BEHAVIOUR = 4
+"""Seed of `other_logits` for another policy's data: its values are visibly others."""
+
+
+def equal(found: Any, expected: Any) -> None:
+    """To 1e-10, whatever the size of the numbers."""
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
+
+
+def apart(found: Array, expected: Array) -> float:
+    """Relative distance; what must be clearly nonzero where there is a bias."""
+    return float(jnp.linalg.norm(found - expected) / jnp.linalg.norm(expected))
 
 
 class PolicyProblem(NamedTuple):
@@ -44,6 +60,7 @@ def _random(states: int, actions: int, **options: Any) -> Callable:
     return jax.jit(draw)
 
 
+@cache
 def policy_problem(
     seed: int = 0, *, discount: float = 1.0, states: int = 4, horizon: int = 3
 ) -> PolicyProblem:
@@ -53,11 +70,13 @@ def policy_problem(
     return PolicyProblem(mdp, logits, poisoned(enumerate_trajectories(mdp)))
 
 
+@jax.jit
 def poisoned(trajectories: AllTrajectories) -> AllTrajectories:
     rewards = jnp.where(trajectories.mask, trajectories.rewards, POISON)
     return trajectories._replace(rewards=rewards)
 
 
+@jax.jit
 def other_logits(problem: PolicyProblem, seed: int = 1) -> Float[Array, "S A"]:
     """Another policy, not near."""
     noise = jax.random.normal(jax.random.key(seed), problem.logits.shape)
@@ -80,23 +99,27 @@ def discounts(problem: PolicyProblem) -> Float[Array, " T"]:
     return problem.mdp.discount ** jnp.arange(problem.mdp.horizon)
 
 
-@partial(jax.jit, static_argnames=("loss", "batch"))
+@partial(jax.jit, static_argnames=("loss", "batch"), compiler_options=QUICK)
 def mean_estimate(
     loss: Callable[..., Array],
     problem: PolicyProblem,
     *extra: Array,
     at: Array | None = None,
+    log_masses: Float[Array, " N"] | None = None,
     batch: int = 1,
 ) -> Float[Array, "S A"]:
     """Σ p(τ_1)..p(τ_N) ĝ(τ_1, .., τ_N) over all batches of N trajectories.
 
     ĝ is minus the gradient of loss(logits, batch, problem, *extra) in the logits, at
-    `problem.logits`, which act, or `at` others.
+    `problem.logits` or `at` others. The policy of `problem.logits` acts, or another
+    that gives the trajectories `log_masses`.
     """
     at = problem.logits if at is None else at
     rows = range(len(problem.trajectories.mask))
     chosen = jnp.asarray(list(itertools.product(rows, repeat=batch)))
-    masses = trajectory_log_probs(problem.trajectories, problem.logits)
+    masses = log_masses
+    if masses is None:
+        masses = trajectory_log_probs(problem.trajectories, problem.logits)
     weights = jnp.exp(jnp.sum(masses[chosen], axis=1))
     batches = jax.tree.map(lambda x: x[chosen], problem.trajectories)
 
@@ -104,6 +127,121 @@ def mean_estimate(
         return jax.grad(loss)(at, batch, problem, *extra)
 
     return -jnp.tensordot(weights, jax.vmap(gradient)(batches), axes=1)
+
+
+@jax.jit
+def prior_of(problem: PolicyProblem) -> Float[Array, "S A"]:
+    """log π0, far from uniform."""
+    noise = jax.random.normal(jax.random.key(11), problem.logits.shape)
+    return jax.nn.log_softmax(noise)
+
+
+def prior_log_probs(log_prior: Array, batch: AllTrajectories) -> Float[Array, "N T"]:
+    """log π0(a_t|s_t), of padding as well."""
+    return log_prior[batch.states[:, :-1], batch.actions]
+
+
+def reverse_kl(
+    logits: Array, problem: PolicyProblem, log_prior: Array, temperature: float
+) -> Float[Array, ""]:
+    """KL(q ‖ p(.|O)), both written out."""
+    log_q = trajectory_log_probs(problem.trajectories, logits)
+    log_p = posterior(problem, log_prior, temperature)
+    return jnp.sum(jnp.exp(log_q) * (log_q - log_p))
+
+
+def forward_kl(
+    logits: Array, problem: PolicyProblem, log_prior: Array, temperature: float
+) -> Float[Array, ""]:
+    """KL(p(.|O) ‖ q), both written out."""
+    log_q = trajectory_log_probs(problem.trajectories, logits)
+    log_p = posterior(problem, log_prior, temperature)
+    return jnp.sum(jnp.exp(log_p) * (log_p - log_q))
+
+
+@jax.jit
+def posterior(
+    problem: PolicyProblem, log_prior: Array, temperature: float
+) -> Float[Array, " N"]:
+    """log p(τ|O) of every trajectory."""
+    return posterior_log_probs(problem.trajectories, log_prior, temperature=temperature)
+
+
+class Visits(NamedTuple):
+    """Rows of an estimator that takes states: where, when, and how much each weighs."""
+
+    states: Array
+    times: Array
+    weights: Array
+
+
+@jax.jit
+def visits(problem: PolicyProblem) -> Visits:
+    """Every step of every trajectory, weighing what the trajectory's probability is."""
+    trajectories = problem.trajectories
+    masses = jnp.exp(trajectory_log_probs(trajectories, problem.logits))
+    weights = jnp.where(trajectories.mask, masses[:, None], 0.0)
+    times = jnp.broadcast_to(jnp.arange(weights.shape[1]), weights.shape)
+    return Visits(*(x.ravel() for x in (trajectories.states[:, :-1], times, weights)))
+
+
+def table_visits(weights: Float[Array, "T S"]) -> Visits:
+    """Every state at every step, with a given weight."""
+    times, states = jnp.indices(weights.shape)
+    return Visits(*(x.ravel() for x in (states, times, weights)))
+
+
+@partial(jax.jit, static_argnames=("loss", "actions"), compiler_options=QUICK)
+def mean_over_actions(
+    loss: Callable[..., Array],
+    problem: PolicyProblem,
+    rows: Visits,
+    *tables: Float[Array, "T S A"],
+    actions: int,
+    **options: Array,
+) -> Float[Array, "S A"]:
+    """Σ over all K-tuples of actions, with their probability under the policy, of ĝ.
+
+    ĝ is minus the gradient in the logits of
+    loss(log π (N, K), *tables at the same (N, K), state_weights, **options).
+    """
+    chosen = itertools.product(range(problem.logits.shape[1]), repeat=actions)
+    chosen = jnp.asarray(list(chosen))
+    states, times, weights = (jnp.repeat(x, len(chosen)) for x in rows)
+    chosen = jnp.tile(chosen, (len(rows.states), 1))
+    at = (states[:, None], chosen)
+    masses = jnp.sum(jax.nn.log_softmax(problem.logits)[at], axis=1)
+    weights = weights * jnp.exp(masses)
+    given = [table[times[:, None], *at] for table in tables]
+
+    def of(logits):
+        log_policy = jax.nn.log_softmax(logits)[at]
+        return loss(log_policy, *given, state_weights=weights, **options)[0]
+
+    return -jax.grad(of)(problem.logits)
+
+
+@partial(jax.jit, static_argnames="loss", compiler_options=QUICK)
+def enumerated_actions(
+    loss: Callable[..., Array],
+    problem: PolicyProblem,
+    rows: Visits,
+    *tables: Float[Array, "T S A"],
+    **options: Array,
+) -> Float[Array, "S A"]:
+    """Minus the gradient of a loss that takes every action of each state."""
+    given = [table[rows.times, rows.states] for table in tables]
+
+    def of(logits):
+        log_policy = jax.nn.log_softmax(logits)[rows.states]
+        return loss(log_policy, *given, state_weights=rows.weights, **options)[0]
+
+    return -jax.grad(of)(problem.logits)
+
+
+def at_every_step(problem: PolicyProblem, table: Array) -> Float[Array, "T S A"]:
+    """A table (S, A), repeated."""
+    return jnp.broadcast_to(table, (problem.mdp.horizon, *table.shape))
 
 
 class ConstraintProblem(NamedTuple):

@@ -1,30 +1,24 @@
-"""Score-function estimators against the exact gradient, summed over all trajectories.
-
-Every record of `ESTIMATORS` is read: one that claims to be unbiased needs a proof here,
-one that does not needs its exact bias.
-"""
+"""Score-function estimators: discounts, baselines, critics, batch means, exactly."""
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from reins.credit import (
     constant_baseline,
     gae_advantages,
+    optimal_constant_baseline,
     returns_to_go,
     time_baseline,
     total_returns,
 )
 from reins.estimators import (
-    ESTIMATORS,
     score_advantage_loss,
     score_reward_to_go_loss,
     score_total_return_loss,
 )
-from reins.policies import TabularPolicy
 from reins.tabular import (
     advantages,
     enumerate_trajectories,
@@ -33,173 +27,19 @@ from reins.tabular import (
     random_mdp,
     state_values,
     step_log_probs,
-    surrogate_value,
     trajectory_log_probs,
 )
 from tests.exactness.problems import (
     POISON,
     PolicyProblem,
+    apart,
     at_steps,
     discounts,
+    equal,
     log_probs,
     mean_estimate,
-    other_logits,
     policy_problem,
 )
-
-DISCOUNTS = [1.0, 0.7]
-
-
-def equal(found, expected):
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
-
-
-def apart(found, expected) -> float:
-    """Relative distance; what must be clearly nonzero where there is a bias."""
-    return float(jnp.linalg.norm(found - expected) / jnp.linalg.norm(expected))
-
-
-# The claims of the records. A proof returns the mean of the estimates and the gradient
-# of the target; `critic` is the table of advantages that the estimator is given.
-
-
-def _of_rewards(name):
-    def loss(logits, batch, problem):
-        terms = (log_probs(logits, batch), batch.rewards, batch.mask)
-        return ESTIMATORS[name].loss(*terms, discount=problem.mdp.discount)[0]
-
-    def proof(problem, critic):
-        target = policy_gradient(problem.mdp, problem.logits)
-        return mean_estimate(loss, problem), target
-
-    return proof
-
-
-def _advantage_loss(logits, batch, problem, critic):
-    weights = at_steps(critic, batch) * discounts(problem)
-    terms = (log_probs(logits, batch), weights, batch.mask)
-    return ESTIMATORS["score_advantage"].loss(*terms)[0]
-
-
-def _advantage(problem, critic):
-    target = policy_gradient(problem.mdp, problem.logits)
-    return mean_estimate(_advantage_loss, problem, critic), target
-
-
-def _surrogate_loss(logits, batch, problem, critic):
-    return ESTIMATORS["surrogate"].loss(
-        log_probs(logits, batch) - log_probs(problem.logits, batch),
-        at_steps(critic, batch),
-        batch.mask,
-        times=jnp.arange(problem.mdp.horizon)[None],
-        discount=problem.mdp.discount,
-    )[0]
-
-
-def _surrogate(problem, critic):
-    new = other_logits(problem, 0)
-    target = jax.grad(surrogate_value, argnums=1)(problem.mdp, new, problem.logits)
-    return mean_estimate(_surrogate_loss, problem, critic, at=new), target
-
-
-def _clipped_loss(logits, batch, problem, critic):
-    ratios = log_probs(logits, batch) - log_probs(problem.logits, batch)
-    terms = (ratios, at_steps(critic, batch), batch.mask)
-    return ESTIMATORS["clipped_surrogate"].loss(*terms, clip_epsilon=0.2)[0]
-
-
-@jax.jit
-def _clipped_objective(new, problem, clip_epsilon):
-    """Σ_t Σ_s d_t(s) Σ_a π_old min(ρ A, clip(ρ) A): no trajectory in sight."""
-    critic = advantages(problem.mdp, problem.logits)
-    old = jax.nn.softmax(problem.logits)
-    ratios = jax.nn.softmax(new) / old
-    inside = jnp.clip(ratios, 1 - clip_epsilon, 1 + clip_epsilon)
-    clipped = jnp.minimum(ratios * critic, inside * critic)
-    occupied = occupancies(problem.mdp, problem.logits)
-    return jnp.einsum("ts,sa,tsa->", occupied, old, clipped)
-
-
-def _clipped_surrogate(problem, critic):
-    new = other_logits(problem, 0)
-    target = jax.grad(_clipped_objective)(new, problem, 0.2)
-    return mean_estimate(_clipped_loss, problem, critic, at=new), target
-
-
-PROOFS = {
-    "score_total_return": _of_rewards("score_total_return"),
-    "score_reward_to_go": _of_rewards("score_reward_to_go"),
-    "score_advantage": _advantage,
-    "surrogate": _surrogate,
-    "clipped_surrogate": _clipped_surrogate,
-}
-
-
-def _entropy_loss(logits, batch, problem):
-    entropies = TabularPolicy(logits)(batch.states[:, :-1]).entropy()
-    result = ESTIMATORS["entropy_bonus"].loss(entropies, batch.mask)
-    return result[0] if isinstance(result, tuple) else result
-
-
-def _entropy_bias(problem, critic):
-    """Against ∇ E[Σ_t H(π(.|s_t))]: what is missing is the states' own dependence."""
-
-    def objective(states_from, logits):
-        log_policy = jax.nn.log_softmax(logits)
-        entropy = -jnp.sum(jnp.exp(log_policy) * log_policy, axis=-1)
-        return jnp.sum(occupancies(problem.mdp, states_from) * entropy)
-
-    both = (problem.logits, problem.logits)
-    missing, held = jax.grad(objective, argnums=(0, 1))(*both)
-    return mean_estimate(_entropy_loss, problem), held + missing, -missing
-
-
-def _clipped_bias(problem, critic):
-    """Against the gradient of the unclipped surrogate: what was clipped is missing."""
-    found, clipped = _clipped_surrogate(problem, critic)
-    whole = jax.grad(_clipped_objective)(other_logits(problem, 0), problem, jnp.inf)
-    return found, whole, clipped - whole
-
-
-BIASES = {"entropy_bonus": _entropy_bias, "clipped_surrogate": _clipped_bias}
-
-
-def claims(*values: str) -> list[str]:
-    return [name for name, record in ESTIMATORS.items() if record.unbiased in values]
-
-
-def test_every_record_makes_one_of_three_claims_and_has_its_proof():
-    assert set(claims("yes", "with an exact critic", "no")) == set(ESTIMATORS)
-    unproven = set(claims("yes", "with an exact critic")) - set(PROOFS)
-    assert not unproven, f"{unproven} claim to be unbiased; write their proof in PROOFS"
-    unknown = set(claims("no")) - set(BIASES)
-    assert not unknown, f"{unknown} are biased; write their exact bias in BIASES"
-
-
-@pytest.mark.parametrize("discount", DISCOUNTS)
-@pytest.mark.parametrize("name", claims("yes", "with an exact critic"))
-def test_unbiased_as_claimed(name, discount):
-    problem = policy_problem(discount=discount)
-    critic = advantages(problem.mdp, problem.logits)
-    equal(*PROOFS[name](problem, critic))
-
-
-@pytest.mark.parametrize("name", claims("with an exact critic"))
-def test_a_wrong_critic_biases_what_needs_an_exact_one(name):
-    problem = policy_problem()
-    critic = advantages(problem.mdp, problem.logits)
-    wrong = critic + jax.random.normal(jax.random.key(5), critic.shape)
-    assert apart(*PROOFS[name](problem, wrong)) > 0.05
-
-
-@pytest.mark.parametrize("name", claims("no"))
-def test_biased_by_exactly_what_is_left_out(name):
-    problem = policy_problem()
-    critic = advantages(problem.mdp, problem.logits)
-    found, target, bias = BIASES[name](problem, critic)
-    equal(found, target + bias)
-    assert apart(found, target) > 0.05
-
 
 # Discounting of states.
 
@@ -344,12 +184,17 @@ def test_plain_batch_means_shrink_the_gradient_by_one_over_n_pairs(weights):
     equal(found, (1 - 1 / 2) * gradient)
 
 
-@pytest.mark.parametrize("leave_one_out", [True, False])
-def test_batch_means_over_all_triples(leave_one_out):
+def deterministic_problem():
+    """Few enough trajectories for triples of them."""
     keys = jax.random.split(jax.random.key(3))
     mdp = random_mdp(keys[0], 2, 3, horizon=2, deterministic=True)
     trajectories = enumerate_trajectories(mdp)
-    problem = PolicyProblem(mdp, jax.random.normal(keys[1], (2, 3)), trajectories)
+    return PolicyProblem(mdp, jax.random.normal(keys[1], (2, 3)), trajectories)
+
+
+@pytest.mark.parametrize("leave_one_out", [True, False])
+def test_batch_means_over_all_triples(leave_one_out):
+    problem = deterministic_problem()
     found, gradient = _batch_mean(
         problem, _constant, leave_one_out=leave_one_out, batch=3
     )
@@ -359,6 +204,66 @@ def test_batch_means_over_all_triples(leave_one_out):
 def test_alone_in_its_batch_a_trajectory_has_baseline_0():
     problem = policy_problem()
     equal(*_batch_mean(problem, _constant, leave_one_out=True, batch=1))
+
+
+# The constant that makes the variance least.
+
+
+@jax.jit
+def _squared_norms(batch, problem):
+    """‖∇ log p(τ)‖² of each row."""
+
+    def log_prob(logits, row):
+        return jnp.sum(jnp.where(row.mask, log_probs(logits, row), 0.0))
+
+    rows = jax.tree.map(lambda x: x[:, None], batch)
+    scores = jax.vmap(jax.grad(log_prob), (None, 0))(problem.logits, rows)
+    return jnp.sum(jnp.square(scores), axis=(1, 2))
+
+
+def _optimal_loss(logits, batch, problem):
+    totals = total_returns(batch.rewards, batch.mask, discount=problem.mdp.discount)
+    norms = _squared_norms(batch, problem)
+    weights = totals - optimal_constant_baseline(totals, norms)
+    weights = jnp.broadcast_to(weights[:, None], batch.rewards.shape)
+    return score_advantage_loss(log_probs(logits, batch), weights, batch.mask)[0]
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+def test_the_optimal_constant_is_unbiased_over_all_batches(batch):
+    problem = deterministic_problem()
+    found = mean_estimate(_optimal_loss, problem, batch=batch)
+    equal(found, policy_gradient(problem.mdp, problem.logits))
+
+
+def test_with_equal_norms_the_optimal_constant_is_the_mean():
+    returns = jnp.array([3.0, -1.0, 4.0, 0.5])
+    found = optimal_constant_baseline(returns, jnp.full(4, 2.7))
+    equal(found, constant_baseline(returns))
+    equal(optimal_constant_baseline(returns[:1], jnp.ones(1)), [0.0])
+    equal(optimal_constant_baseline(returns, jnp.zeros(4)), jnp.zeros(4))
+
+
+def test_no_other_constant_has_less_variance():
+    """The trace of the covariance of (R(τ) − b) ∇ log p(τ), over all trajectories."""
+    problem = policy_problem(discount=0.7)
+    rows = problem.trajectories
+    masses = jnp.exp(trajectory_log_probs(rows, problem.logits))
+    totals = total_returns(rows.rewards, rows.mask, discount=0.7)
+    norms = _squared_norms(rows, problem)
+    gradient = policy_gradient(problem.mdp, problem.logits)
+
+    @jax.jit
+    def variance(b):
+        squares = jnp.sum(masses * norms * (totals - b) ** 2)
+        return squares - jnp.sum(jnp.square(gradient))
+
+    # What a trajectory of no mass sees of all the others, each with its own.
+    weights = jnp.append(masses * norms, 0.0)
+    best = optimal_constant_baseline(jnp.append(totals, 0.0), weights)[-1]
+    equal(jax.grad(variance)(best), 0.0)
+    for other in (0.0, jnp.sum(masses * totals), best - 0.1, best + 0.1):
+        assert variance(best) < variance(other) - 1e-4
 
 
 # The proofs themselves.

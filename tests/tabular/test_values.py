@@ -137,3 +137,60 @@ def test_the_surrogate_is_the_difference_but_for_the_states(problem):
     equal(surrogate_value(mdp, new, old), expected)
     assert abs(expected - performance_difference(mdp, new, old)) > 1e-3
     equal(surrogate_value(mdp, old, old), 0.0)
+
+
+@pytest.fixture
+def changing(problem):
+    """The MDP, and a policy with another table for each step."""
+    return problem[0], jax.random.normal(jax.random.key(17), (3, 4, 3))
+
+
+def slow_masses(mdp, step_logits):
+    """The probability of every trajectory, step by step."""
+    trajectories = enumerate_trajectories(mdp)
+    policies = np.asarray(jax.nn.softmax(step_logits))
+    masses = np.exp(trajectories.log_dynamics)
+    states, actions = np.asarray(trajectories.states), np.asarray(trajectories.actions)
+    for i, t in zip(*np.nonzero(np.asarray(trajectories.mask)), strict=True):
+        masses[i] *= policies[t, states[i, t], actions[i, t]]
+    return trajectories, masses
+
+
+def test_a_policy_may_change_with_the_step(changing):
+    mdp, step_logits = changing
+    trajectories, masses = slow_masses(mdp, step_logits)
+    equal(np.exp(trajectory_log_probs(trajectories, step_logits)), masses)
+    discounts = mdp.discount ** np.arange(3)
+    exact = masses @ (np.asarray(trajectories.rewards) @ discounts)
+    equal(expected_return(mdp, step_logits), exact)
+    exact = masses @ np.sum(trajectories.costs, axis=1)
+    equal(expected_cost(mdp, step_logits), exact)
+    found = occupancies(mdp, step_logits)
+    for t in range(3):
+        for s in range(4):
+            here = (trajectories.states[:, t] == s) & trajectories.mask[:, t]
+            equal(found[t, s], masses @ np.asarray(here))
+
+
+def test_differences_of_policies_that_change_and_that_do_not(problem, changing):
+    """Either may be the new one; a surrogate at the same policy is nothing."""
+    mdp, stationary, _ = problem
+    _, step_logits = changing
+    for new, old in ((step_logits, stationary), (stationary, step_logits)):
+        difference = expected_return(mdp, new) - expected_return(mdp, old)
+        assert abs(difference) > 0.01
+        equal(performance_difference(mdp, new, old), difference)
+    equal(surrogate_value(mdp, step_logits, step_logits), 0.0)
+
+
+def test_a_stationary_policy_is_one_that_repeats(problem):
+    mdp, logits, other = problem
+    repeated = jnp.tile(logits, (3, 1, 1))
+    functions = (action_values, state_values, advantages, occupancies, expected_cost)
+    for function in (*functions, expected_return):
+        equal(function(mdp, repeated), function(mdp, logits))
+    for function in (performance_difference, surrogate_value):
+        equal(function(mdp, repeated, other), function(mdp, logits, other))
+    by_step = jax.grad(expected_return, argnums=1)(mdp, repeated)
+    stationary = jax.grad(expected_return, argnums=1)(mdp, logits)
+    equal(jnp.sum(by_step, axis=0), stationary)

@@ -35,3 +35,23 @@ def time_baseline(
     Source: S3, time-dependent baseline with its missing 1/N (correction 5).
     """
     return leave_one_out_mean(jnp.where(mask, returns_to_go, 0.0))
+
+
+def optimal_constant_baseline(
+    returns: Float[Array, " N"], squared_norms: Float[Array, " N"]
+) -> Float[Array, " N"]:
+    """b = E[‖∇ log p(τ)‖² R(τ)] / E[‖∇ log p(τ)‖²], means over the other trajectories.
+
+    The constant that makes the variance of the total-return estimator least: the mean
+    return weighs every trajectory alike, this one by what it does to the gradient.
+
+    Source: S3, "minimise variance" of a constant baseline.
+    Identities: equal norms give `constant_baseline`; 0 when there is no other.
+
+    Args:
+      returns: R(τ_i), in units of reward.
+      squared_norms: ‖∇ log p(τ_i)‖² in the policy's parameters, ≥ 0.
+    """
+    weight = leave_one_out_mean(squared_norms)
+    weighted = leave_one_out_mean(squared_norms * returns)
+    return jnp.where(weight > 0, weighted / jnp.where(weight > 0, weight, 1.0), 0.0)

@@ -33,3 +33,35 @@ def returns_to_go(
     start = jnp.zeros(rewards.shape[0], rewards.dtype)
     _, result = jax.lax.scan(step, start, (rewards.T, mask.T), reverse=True)
     return result.T
+
+
+def corrected_returns_to_go(
+    log_ratios: Float[Array, "N T"],
+    rewards: Float[Array, "N T"],
+    mask: Bool[Array, "N T"],
+    *,
+    discount: float = 1.0,
+) -> Float[Array, "N T"]:
+    """G_t = r_t + γ ρ_{t+1} G_{t+1} = Σ_{k≥t} γ^{k−t} r_k Π_{t<j≤k} ρ_j.
+
+    Each reward is weighed by the ratios of the decisions after t that led to it.
+
+    Source: S4 (35), the inner sum.
+    Identities: ratios of 1 give `returns_to_go`; times ρ_t it is V-trace's target with
+    V = 0 and nothing clipped.
+
+    Args:
+      log_ratios: log π − log β in nats.
+      rewards: in units of reward. mask: valid steps. discount: γ in [0, 1].
+    """
+    log_ratios = jnp.where(mask, log_ratios, 0.0)
+
+    def step(following, inputs):
+        log_ratio, reward, valid = inputs
+        current = jnp.where(valid, reward + discount * following, 0.0)
+        return jnp.exp(log_ratio) * current, current
+
+    start = jnp.zeros(rewards.shape[0], rewards.dtype)
+    columns = (log_ratios.T, rewards.T, mask.T)
+    _, result = jax.lax.scan(step, start, columns, reverse=True)
+    return result.T

@@ -12,17 +12,20 @@ from reins.tabular.values import Logits, advantages, expected_return, occupancie
 
 
 @jax.jit
-def policy_gradient(mdp: TabularMDP, logits: Logits) -> Float[Array, "S A"]:
-    """∇J in the logits of a stationary policy, by differentiating the recursion.
+def policy_gradient(mdp: TabularMDP, logits: Logits) -> Logits:
+    """∇J in the logits of a policy, by differentiating the recursion.
 
-    Identities: each state's entries sum to 0.
+    Identities: each state's entries sum to 0; for a stationary policy it is the sum
+    over steps of the gradient in the table of each.
     Returns: units of reward per nat.
     """
     return jax.grad(expected_return, argnums=1)(mdp, logits)
 
 
 @jax.jit
-def advantage_gradient(mdp: TabularMDP, logits: Logits) -> Float[Array, "S A"]:
+def advantage_gradient(
+    mdp: TabularMDP, logits: Float[Array, "S A"]
+) -> Float[Array, "S A"]:
     """∂J/∂θ(s, a) = Σ_t γ^t d_t(s) π(a|s) A_t(s, a): the policy gradient theorem.
 
     Source: S4 (22), for π = softmax(θ).   Identities: equals `policy_gradient`.
@@ -37,8 +40,11 @@ def step_log_probs(
     trajectories: AllTrajectories, logits: Logits
 ) -> Float[Array, "N T"]:
     """log π(a_t|s_t) of every step in nats, 0 where the mask is False."""
-    log_policy = jax.nn.log_softmax(logits)
-    steps = log_policy[trajectories.states[:, :-1], trajectories.actions]
+    times = jnp.arange(trajectories.actions.shape[1])
+    log_policy = jnp.broadcast_to(
+        jax.nn.log_softmax(logits), (len(times), *logits.shape[-2:])
+    )
+    steps = log_policy[times, trajectories.states[:, :-1], trajectories.actions]
     return jnp.where(trajectories.mask, steps, 0.0)
 
 

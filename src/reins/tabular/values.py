@@ -1,8 +1,8 @@
-"""Values, advantages, occupancies: a stationary softmax policy, by dynamic programming.
+"""Values, advantages, occupancies of a softmax policy, by dynamic programming.
 
-Policies are tables of logits (S, A), and everything is differentiable in them. The
-horizon is finite: the value of a state depends on the step t. Every function compiles
-once for all MDPs of one shape.
+Policies are tables of logits, stationary (S, A) or one for each step (T, S, A), and
+everything is differentiable in them. The horizon is finite: the value of a state
+depends on the step t. Every function compiles once for all MDPs of one shape.
 """
 
 import jax
@@ -11,7 +11,13 @@ from jaxtyping import Array, Float
 
 from reins.tabular.mdp import TabularMDP
 
-Logits = Float[Array, "S A"]
+Logits = Float[Array, "*#T S A"]
+"""A policy: one table for all steps, or one for each."""
+
+
+def per_step(mdp: TabularMDP, table: Logits) -> Float[Array, "T S A"]:
+    """The table of each step: a stationary one is repeated."""
+    return jnp.broadcast_to(table, (mdp.horizon, *mdp.costs.shape))
 
 
 @jax.jit
@@ -21,16 +27,15 @@ def action_values(mdp: TabularMDP, logits: Logits) -> Float[Array, "T S A"]:
     Source: S3.   Identities: 0 in terminal states; Q_{T−1} is the mean reward.
     Returns: units of reward.
     """
-    policy = jax.nn.softmax(logits)
 
-    def step(following, _):
+    def step(following, policy):
         onward = mdp.rewards + mdp.discount * following
         q = jnp.sum(mdp.transitions * onward, axis=-1)
         q = jnp.where(mdp.terminal[:, None], 0.0, q)
         return jnp.sum(policy * q, axis=-1), q
 
-    start = jnp.zeros_like(mdp.initial)
-    return jax.lax.scan(step, start, length=mdp.horizon, reverse=True)[1]
+    policies = per_step(mdp, jax.nn.softmax(logits))
+    return jax.lax.scan(step, jnp.zeros_like(mdp.initial), policies, reverse=True)[1]
 
 
 @jax.jit
@@ -70,13 +75,14 @@ def occupancies(mdp: TabularMDP, logits: Logits) -> Float[Array, "T S"]:
 
     Identities: sums over s to the probability that the episode is still running.
     """
-    flow = jnp.einsum("sa,sax->sx", jax.nn.softmax(logits), mdp.transitions)
 
-    def step(now, _):
+    def step(now, policy):
+        flow = jnp.einsum("sa,sax->sx", policy, mdp.transitions)
         return jnp.where(mdp.terminal, 0.0, now @ flow), now
 
     start = jnp.where(mdp.terminal, 0.0, mdp.initial)
-    return jax.lax.scan(step, start, length=mdp.horizon)[1]
+    policies = per_step(mdp, jax.nn.softmax(logits))
+    return jax.lax.scan(step, start, policies)[1]
 
 
 @jax.jit
