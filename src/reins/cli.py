@@ -1,7 +1,9 @@
 """The command line: `reins COMMAND --help` says what each one takes."""
 
 import dataclasses
+import functools
 import json
+import operator
 import os
 import sys
 from collections.abc import Sequence
@@ -27,6 +29,8 @@ from reins.experiments.files import (
     shipped_demonstrations,
     write_json,
 )
+from reins.experiments.lab.run import run_study
+from reins.experiments.lab.studies import STUDIES, kind_of
 from reins.experiments.record import SUMMARY_FILE, SUMMARY_SCHEMA, default_folder
 from reins.experiments.report import Terminal, complain, names_table
 from reins.experiments.watch import Showing, watch
@@ -239,6 +243,25 @@ class DemonstrationsCommand:
         return self.action.output
 
 
+def _commands_of_studies() -> Any:
+    """A command for each study, from its configuration."""
+    studies = [
+        Annotated[kind.config, tyro.conf.subcommand(name)]
+        for name, kind in STUDIES.items()
+    ]
+    return functools.reduce(operator.or_, studies)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lab:
+    """Hold estimators, divergences and bounds against the exact truth."""
+
+    study: tyro.conf.OmitSubcommandPrefixes[
+        tyro.conf.OmitArgPrefixes[_commands_of_studies()]  # pyright: ignore[reportInvalidTypeForm]
+    ]
+    output: Common = dataclasses.field(default_factory=Output)
+
+
 Command = (
     Annotated[List, tyro.conf.subcommand("list")]
     | Annotated[Train, tyro.conf.subcommand("train")]
@@ -248,6 +271,7 @@ Command = (
     | Annotated[Plot, tyro.conf.subcommand("plot")]
     | Annotated[Watch, tyro.conf.subcommand("watch")]
     | Annotated[CheckEnv, tyro.conf.subcommand("check-env")]
+    | Annotated[Lab, tyro.conf.subcommand("lab"), tyro.conf.CascadeSubcommandArgs]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[DemonstrationsCommand, tyro.conf.subcommand("demonstrations")]
 )
@@ -303,6 +327,9 @@ def _carry_out(command: Any, out: Path | None, terminal: Terminal) -> dict[str, 
                 steps=command.steps,
                 terminal=terminal,
             )
+        case Lab(study=study):
+            name, _ = kind_of(study)
+            return run_study(study, out or default_folder(f"lab-{name}"), terminal)
         case DemonstrationsCommand(action=action):
             return _demonstrations(action, out, terminal)
     raise TypeError(f"no command {command!r}")

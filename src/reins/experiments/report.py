@@ -23,6 +23,7 @@ from rich.text import Text
 
 from reins.envs.check import Finding
 from reins.experiments import loops
+from reins.lab.study import Sheet
 
 
 class Terminal:
@@ -42,20 +43,23 @@ class Terminal:
             self.console.print(table)
 
     @contextmanager
-    def progress(self, total: int, *, patience: float = 0.0) -> Iterator["ProgressBar"]:
+    def progress(
+        self, total: int, *, patience: float = 0.0, unit: str = "steps"
+    ) -> Iterator["ProgressBar"]:
         """A bar over this many environment steps; plain lines without a terminal.
 
         Args:
           patience: seconds of which no plain line is printed.
+          unit: what is counted, if not steps.
         """
         if self.console.quiet or not self.console.is_terminal:
-            yield ProgressLines(self, total, patience)
+            yield ProgressLines(self, total, patience, unit)
             return
         whole = Column(no_wrap=True, min_width=4)
         columns = [
             BarColumn(bar_width=12),
             TextColumn("{task.percentage:>3.0f} %", table_column=whole),
-            _Rate(table_column=whole),
+            _Rate(unit, whole),
             TimeRemainingColumn(compact=True, table_column=whole),
             TextColumn("left", table_column=whole),
             TextColumn("{task.description}", table_column=Column(no_wrap=True)),
@@ -116,7 +120,14 @@ QUANTITIES = [
 class ProgressLines(ProgressBar):
     """A line at every tenth of the way, for logs."""
 
-    def __init__(self, terminal: Terminal, total: int, patience: float = 0.0):
+    def __init__(
+        self,
+        terminal: Terminal,
+        total: int,
+        patience: float = 0.0,
+        unit: str = "steps",
+    ):
+        self.unit = unit
         self.terminal = terminal
         self.total = total
         self.patience = patience
@@ -142,25 +153,51 @@ class ProgressLines(ProgressBar):
         if time.monotonic() - self.began[0] < self.patience:
             return
         self.terminal.say(
-            f"{10 * tenths[1]:3d} %  {self.steps:,} of {self.total:,} steps"
-            f"{self._pace(*self.began)}  {told}"
+            f"{10 * tenths[1]:3d} %{self._count()}{self._pace(*self.began)}  {told}"
         )
 
     def shorten(self, steps: int) -> None:
         self.total -= steps
+
+    def _count(self) -> str:
+        whole = self.unit == "%"
+        return "" if whole else f"  {self.steps:,} of {self.total:,} {self.unit}"
 
     def _pace(self, since: float, steps: int) -> str:
         taken, seconds = self.steps - steps, time.monotonic() - since
         if taken == 0 or seconds == 0.0:
             return ""
         left = (self.total - self.steps) * seconds / taken
-        return f"  {taken / seconds:,.0f} steps/s, {left:.0f} s left"
+        return f"  {taken / seconds:,.0f} {self.unit}/s, {left:.0f} s left"
 
 
 class _Rate(ProgressColumn):
+    def __init__(self, unit: str, column: Column):
+        super().__init__(table_column=column)
+        self.unit = unit
+
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("- steps/s" if speed is None else f"{speed:,.0f} steps/s")
+        return Text(f"{'-' if speed is None else f'{speed:,.0f}'} {self.unit}/s")
+
+
+def sheet_table(sheet: Sheet) -> Table:
+    """A sheet of the lab as a table: names to the left, numbers to the right."""
+    table = Table(
+        title=sheet.title,
+        title_justify="left",
+        box=box.SIMPLE,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for i, heading in enumerate(sheet.columns):
+        cells = [row[i] for row in sheet.rows]
+        words = any(isinstance(x, str) and x.strip()[:1].isalpha() for x in cells)
+        justify = "left" if words else "right"
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for row in sheet.rows:
+        table.add_row(*[x if isinstance(x, str) else f"{x:.4g}" for x in row])
+    return table
 
 
 def result_tables(
