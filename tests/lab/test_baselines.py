@@ -37,6 +37,13 @@ def test_actions_differ_little_and_states_much():
     np.testing.assert_allclose(q, expected)
 
 
+def test_the_noise_is_of_mean_0_and_of_the_deviation_asked_for():
+    mdp = two_states(dataclasses.replace(CONFIG, noise=30.0))
+    excess = mdp.rewards - action_values(mdp, LOGITS)[0][:, :, None]
+    second = np.sum(mdp.transitions * np.square(excess), axis=2)
+    np.testing.assert_allclose(second, 900.0)
+
+
 @pytest.mark.parametrize("horizon", [1, 2])
 def test_no_baseline_moves_the_mean(horizon):
     found = exact_estimates(two_states(CONFIG, horizon=horizon), LOGITS)

@@ -89,8 +89,16 @@ def test_pairs_take_the_level_of_returns_out(short):
     raised = short._replace(mdp=mdp, values=short.values)
     before, after = drawn(short), drawn(raised)
     np.testing.assert_allclose(after[EVOLUTION[1]], before[EVOLUTION[1]], atol=1e-6)
-    np.testing.assert_allclose(after[RANKED], before[RANKED], atol=1e-9)
     assert np.std(after[EVOLUTION[0]]) > 10 * np.std(before[EVOLUTION[0]])
+
+
+def test_ranks_forget_the_scale_of_returns(short):
+    mdp = dataclasses.replace(short.mdp, rewards=4.0 * short.mdp.rewards)
+    before, after = drawn(short), drawn(short._replace(mdp=mdp))
+    np.testing.assert_allclose(after[RANKED], before[RANKED], atol=1e-10)
+    np.testing.assert_allclose(
+        after[EVOLUTION[0]], 4.0 * before[EVOLUTION[0]], atol=1e-10
+    )
 
 
 def test_smoothing_trades_variance_for_bias(study):

@@ -188,7 +188,7 @@ def sheet_table(sheet: Sheet) -> Table:
         title_justify="left",
         box=box.SIMPLE,
         show_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=0,
     )
     for i, heading in enumerate(sheet.columns):
         cells = [row[i] for row in sheet.rows]

@@ -65,7 +65,7 @@ class BaselinesConfig:
     difference: float = 100.0
     """How much the best action earns more than others, about, in units of reward."""
     noise: float = 100.0
-    """How far rewards are from their mean by chance, about, in units of reward."""
+    """The standard deviation of a reward given state and action."""
     key: int = 0
     """Seed of the samples."""
 
@@ -125,8 +125,9 @@ def two_states(config: BaselinesConfig, *, horizon: int = 1) -> TabularMDP:
     """
     levels = np.array([config.rich, config.poor])
     means = levels[:, None] + config.difference * _DIFFERENCES
-    # Of mean 0 under the probabilities of the next state.
-    noise = config.noise * (np.eye(2)[0] - _NEXT[:, :1]) / np.sqrt(_NEXT.prod(axis=1))
+    # Of mean 0 and deviation 1 under the probabilities of the next state.
+    spread = np.sqrt(_NEXT.prod(axis=1, keepdims=True))
+    noise = config.noise * (np.eye(2)[0] - _NEXT[:, :1]) / spread
     rewards = means[:, :, None] + noise[:, None, :]
     transitions = np.broadcast_to(_NEXT[:, None, :], rewards.shape)
     return tabular_mdp(transitions, rewards, initial=[0.65, 0.35], horizon=horizon)

@@ -244,7 +244,7 @@ _CLAIMS = {
 
 def _cells(m: Measurement) -> list[Any]:
     s, length = m.statistics, float(np.linalg.norm(m.exact)) or 1.0
-    bias, low, high = (f"{100 * x / length:.2g}" for x in s.bias_norm)
+    bias, low, high = (_percent(x / length) for x in s.bias_norm)
     claim = {"yes": "unbiased", "no": "biased", None: ""}.get(
         m.unbiased, "exact critic"
     )
@@ -252,7 +252,12 @@ def _cells(m: Measurement) -> list[Any]:
         f"  {m.estimator}",
         "WRONG" if contradicts(m) else claim,
         f"{bias} [{low}, {high}]",
-        f"{100 * np.sqrt(s.trace_covariance.value) / length:.2g}",
+        _percent(np.sqrt(s.trace_covariance.value) / length),
         f"{s.cosine.value:.2f}",
         "" if m.ess is None else f"{m.ess:.3g}",
     ]
+
+
+def _percent(share: float) -> str:
+    """Two digits; nothing below what float32 can tell."""
+    return f"{100 * share:.0f}" if share >= 0.0995 else f"{100 * share:.2g}"

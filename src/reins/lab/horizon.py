@@ -243,7 +243,7 @@ def _variances(
         (found,) = measure(
             name,
             problem,
-            key=jax.random.key(config.key),
+            key=jax.random.fold_in(jax.random.key(config.key), horizon),
             samples=config.trajectories,
             repeats=config.repeats,
             options=Options(actions=2),

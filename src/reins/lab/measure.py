@@ -165,10 +165,8 @@ def prepare(name: str, estimator: LabEstimator, problem: Problem) -> Subject:
             f"{problem.name} has {', '.join(problem.designs)}. Measure it elsewhere."
         )
     exact = problem.gradient(estimator.target, estimator.options)
-    design = problem.design(wanted, estimator.options)
-    design = design._replace(
-        params=single_precision(design.params), tables=single_precision(design.tables)
-    )
+    whole = problem.design(wanted, estimator.options)
+    design = in_single(whole)
     least = max(2, estimator.least)
     draw = jax.eval_shape(
         lambda tables, key: design.draw(tables, key, least),
@@ -184,7 +182,13 @@ def prepare(name: str, estimator: LabEstimator, problem: Problem) -> Subject:
     jax.eval_shape(offers, design.params, design.tables, draw)
     arguments = arguments_for(estimator, name, offered, problem.name)
     _check_loss(name, estimator.loss, design, draw, arguments)
-    return Subject(name, estimator, problem.name, design, tuple(arguments), exact)
+    return Subject(name, estimator, problem.name, whole, tuple(arguments), exact)
+
+
+def in_single(design: Design) -> Design:
+    """The same with float32 arrays: samples are drawn and weighed in those."""
+    arrays = single_precision((design.params, design.tables))
+    return design._replace(params=arrays[0], tables=arrays[1])
 
 
 def _check_loss(
@@ -215,6 +219,7 @@ def measure_together(
 
     Raises: DataError when an estimate is not finite.
     """
+    subjects = [one._replace(design=in_single(one.design)) for one in subjects]
     design = subjects[0].design
     batch = max(1, min(repeats, ROWS // n))
     draw = _drawing(design.draw, max(ROWS, n))
@@ -285,10 +290,11 @@ def _program(
     return lowered.compile(compiler_options=_QUICK if quick else None)
 
 
-@lru_cache(maxsize=512)
-def _estimates(
-    loss: Callable, arguments: tuple[str, ...], quantities: Callable, n: int, batch: int
-) -> Callable:
+def estimate_of(
+    loss: Callable, arguments: tuple[str, ...], quantities: Callable
+) -> Callable[[Array, Any, Any], tuple[Array, Array]]:
+    """(params, tables, draw) -> the estimate, and the ESS that the loss reports."""
+
     def value(params: Array, tables: Any, draw: Any) -> tuple[Array, Array]:
         offered = quantities(params, tables, draw)
         result = loss(**{name: offered[name]() for name in arguments})
@@ -299,6 +305,15 @@ def _estimates(
     def estimate(params: Array, tables: Any, draw: Any) -> tuple[Array, Array]:
         gradient, ess = jax.grad(value, has_aux=True)(params, tables, draw)
         return -gradient, ess
+
+    return estimate
+
+
+@lru_cache(maxsize=512)
+def _estimates(
+    loss: Callable, arguments: tuple[str, ...], quantities: Callable, n: int, batch: int
+) -> Callable:
+    estimate = estimate_of(loss, arguments, quantities)
 
     def estimates(params: Array, tables: Any, rows: Any) -> tuple[Array, Array]:
         dealt = jax.tree.map(

@@ -63,12 +63,15 @@ class Design(NamedTuple):
       tables: arrays that the functions use.
       draw: (tables, key, n) -> n samples, a pytree.
       quantities: (params, tables, draw) -> arrays by name.
+      every: tables -> (everything that can be drawn, one to a row, and the log of how
+        likely each is); None where there is too much of it.
     """
 
     params: Float[Array, " D"]
     tables: Any
     draw: Callable[[Any, Key, int], Any]
     quantities: Callable[[Array, Any, Any], Quantities]
+    every: Callable[[Any], tuple[Any, Float[Array, " E"]]] | None = None
 
 
 class Problem(NamedTuple):
@@ -95,13 +98,10 @@ def single_precision(tree: Any) -> Any:
     """The same arrays as float32 and int32, outside JAX."""
 
     def convert(leaf: Any) -> Any:
-        if not isinstance(leaf, jax.Array | np.ndarray) or jax.dtypes.issubdtype(
-            leaf.dtype, jax.dtypes.prng_key
-        ):
+        if not isinstance(leaf, jax.Array | np.ndarray):
             return leaf
         array = np.asarray(leaf)
-        if np.issubdtype(array.dtype, np.floating):
-            return array.astype(np.float32)
-        return array.astype(np.int32) if array.dtype == np.int64 else array
+        narrow = {"f": np.float32, "i": np.int32}.get(array.dtype.kind, array.dtype)
+        return array.astype(narrow)
 
     return jax.tree.map(convert, tree)

@@ -23,13 +23,13 @@ from reins.lab.problem import Problem
 from reins.lab.study import in_float64
 from reins.lab.tables import MOST_TRAJECTORIES, TableSpec, tabular_problem
 from reins.tabular import (
+    AllTrajectories,
     TabularMDP,
     enumerate_trajectories,
     model_log_probs,
     random_mdp,
     tabular_mdp,
 )
-from reins.tabular.sampling import SampledTrajectories, rewarded
 
 DEFAULT_PROBLEMS = ("bandit", "random", "linear-quadratic")
 DEMONSTRATIONS = 8
@@ -125,6 +125,7 @@ def lap_gridworld_mdp(*, horizon: int = HORIZON) -> TabularMDP:
     )
 
 
+@in_float64
 def problem_of(
     name: str,
     summary: str,
@@ -143,6 +144,7 @@ def problem_of(
       temperature: α > 0, units of reward per nat.
       spread: how far behaviour policies are from the policy, in logits.
     """
+    mdp = _in_double(mdp)
     keys = jax.random.split(jax.random.key(seed), 6)
     shape = mdp.costs.shape
 
@@ -169,9 +171,24 @@ def problem_of(
     )
 
 
+def _in_double(mdp: TabularMDP) -> TabularMDP:
+    """The same in float64, with probabilities that sum to 1 there too."""
+    transitions = jnp.asarray(mdp.transitions, float)
+    initial = jnp.asarray(mdp.initial, float)
+    return tabular_mdp(
+        transitions / jnp.sum(transitions, axis=-1, keepdims=True),
+        jnp.asarray(mdp.rewards, float),
+        costs=jnp.asarray(mdp.costs, float),
+        initial=initial / jnp.sum(initial),
+        terminal=mdp.terminal,
+        horizon=mdp.horizon,
+        discount=mdp.discount,
+    )
+
+
 def _demonstrations(
     mdp: TabularMDP, key: Array, temperature: float
-) -> SampledTrajectories | None:
+) -> AllTrajectories | None:
     """Of an expert with its own constraint; None where nothing can be enumerated."""
     keys = jax.random.split(key)
     try:
@@ -181,13 +198,13 @@ def _demonstrations(
     zeta = jax.nn.log_sigmoid(2.0 * jax.random.normal(keys[0], mdp.costs.shape))
     masses = model_log_probs(every, zeta, temperature=temperature)
     rows = jax.random.categorical(keys[1], masses, shape=(DEMONSTRATIONS,))
-    return rewarded(mdp, every.states[rows], every.actions[rows])
+    return jax.tree.map(lambda x: x[rows], every)
 
 
 def _bandit() -> Problem:
     logits = jnp.asarray([[0.2, -0.3, 0.5]])
     summary = "One state, three arms that pay 1, 0 and −0.5."
-    return problem_of("bandit", summary, bandit(), logits=logits)
+    return problem_of("bandit", summary, bandit(), logits=logits, spread=0.3)
 
 
 def _random(seed: int = 0) -> Problem:

@@ -74,7 +74,7 @@ def statistics(
         trace_covariance=_mean(deviations),
         mse=_mean(np.sum(np.square(errors), axis=1)),
         cosine=_mean(_cosines(estimates, exact)),
-        bias_score=square / null if null > 0 else 0.0,
+        bias_score=float(square / null) if null > 0 else 0.0,
     )
 
 

@@ -21,7 +21,7 @@ class SampledTrajectories(NamedTuple):
       mask: valid steps.
     """
 
-    states: Int[Array, "N T+1"]
+    states: Int[Array, "N T_plus_1"]
     actions: Int[Array, "N T"]
     rewards: Float[Array, "N T"]
     costs: Float[Array, "N T"]
@@ -61,7 +61,7 @@ def sample_trajectories(
 
 
 def rewarded(
-    mdp: TabularMDP, states: Int[Array, "N T+1"], actions: Int[Array, "N T"]
+    mdp: TabularMDP, states: Int[Array, "N T_plus_1"], actions: Int[Array, "N T"]
 ) -> SampledTrajectories:
     """These states and actions with what they earn and cost."""
     before, after = states[:, :-1], states[:, 1:]
@@ -72,8 +72,11 @@ def rewarded(
 
 
 def pick(
-    cumulative: Float[Array, "*batch A"], numbers: Float[Array, " *batch"]
-) -> Int[Array, " *batch"]:
-    """The outcome that a uniform number falls on, from cumulative probabilities."""
+    cumulative: Float[Array, "*#batch A"], numbers: Float[Array, "*#batch"]
+) -> Int[Array, "..."]:
+    """The outcome that a number in [0, 1) falls on, from cumulative probabilities.
+
+    Identities: of uniform numbers, outcome a has probability c_a − c_{a−1}.
+    """
     below = numbers[..., None] * cumulative[..., -1:] >= cumulative
     return jnp.minimum(jnp.sum(below, axis=-1), cumulative.shape[-1] - 1)

@@ -21,6 +21,7 @@ FAMILIES = {
     "constraint": ("constraint_",),
 }
 OWN = "own"
+SEEN = 1e-4  # below it is the rounding of float32
 COLOURS = [*PALETTE, "#1b1b1b", "#a65628", "#17becf", "#bcbd22", "#e377c2"]
 
 
@@ -66,8 +67,11 @@ def _panel(
     colours: dict[str, str],
     norms: dict[str, float],
 ) -> None:
-    axes.set_xscale("log", base=4)
+    axes.set_xscale("log")
     axes.set_yscale("log")
+    sizes = sorted({row["samples"] for row in rows})
+    axes.set_xticks(sizes, [str(n) for n in sizes])
+    axes.minorticks_off()
     axes.tick_params(labelsize=7)
     if not rows:
         axes.text(
@@ -89,7 +93,7 @@ def _panel(
         error = np.sqrt([row["mse"] for row in mine]) / length
         axes.plot(samples, _visible(error), color=colour, lw=1.2)
         values = [_column(mine, f"bias_{x}") / length for x in ("norm", "low", "high")]
-        seen = (values[1] > 0) & (values[0] > 1e-4)
+        seen = (values[1] > 0) & (values[0] > SEEN)
         norm, low, high = (v[seen] for v in values)
         axes.errorbar(
             samples[seen],
@@ -103,8 +107,8 @@ def _panel(
 
 
 def _visible(values: np.ndarray) -> np.ndarray:
-    """What is exactly 0 has no place on a logarithmic axis."""
-    return np.where(values > 1e-5, values, np.nan)
+    """What is 0 but for rounding has no place on a logarithmic axis."""
+    return np.where(values > SEEN, values, np.nan)
 
 
 def _column(rows: Sequence[dict[str, Any]], name: str) -> np.ndarray:

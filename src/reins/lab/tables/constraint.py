@@ -1,16 +1,19 @@
 """Demonstrations and nominal trajectories; the parameters are log ζ."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from reins.errors import ConfigError
-from reins.lab.problem import Options, Quantities
+from reins.lab.problem import Design, Options, Quantities
 from reins.lab.tables.spec import TableSpec
-from reins.tabular import enumerate_trajectories, model_log_probs
-from reins.tabular.sampling import SampledTrajectories, rewarded
+from reins.tabular import (
+    AllTrajectories,
+    enumerate_trajectories,
+    model_log_probs,
+)
 from reins.types import Key
 
 MOST_TRAJECTORIES = 50_000
@@ -20,21 +23,21 @@ MOST_TRAJECTORIES = 50_000
 class ConstraintTables(NamedTuple):
     """Every trajectory, how likely each is, and an expert's."""
 
-    every: SampledTrajectories
+    every: AllTrajectories
     cumulative: Float[Array, " E"]
     sampled_log_zeta: Float[Array, "S A"]
-    demonstrations: SampledTrajectories
+    demonstrations: AllTrajectories
     temperature: Float[Array, ""]
 
 
-def _draw_nominal(tables: ConstraintTables, key: Key, n: int) -> SampledTrajectories:
+def _draw_nominal(tables: ConstraintTables, key: Key, n: int) -> AllTrajectories:
     numbers = jax.random.uniform(key, (n,)) * tables.cumulative[-1]
     rows = jnp.searchsorted(tables.cumulative, numbers, side="right")
     return jax.tree.map(lambda x: x[rows], tables.every)
 
 
 def _constraint_quantities(
-    params: Float[Array, " D"], tables: ConstraintTables, draw: SampledTrajectories
+    params: Float[Array, " D"], tables: ConstraintTables, draw: AllTrajectories
 ) -> Quantities:
     log_zeta = params.reshape(tables.sampled_log_zeta.shape)
     nominal, expert = (
@@ -50,22 +53,34 @@ def _constraint_quantities(
     }
 
 
-def constraint(spec: TableSpec, options: Options) -> Any:
+def _every_nominal(
+    tables: ConstraintTables,
+) -> tuple[AllTrajectories, Float[Array, " E"]]:
+    return tables.every, jnp.log(jnp.diff(tables.cumulative, prepend=0.0))
+
+
+def constraint(spec: TableSpec, options: Options) -> Design:
     """Design `constraint`: nominal trajectories drawn under the sampled ζ."""
     del options
     every = enumerate_trajectories(spec.mdp, limit=MOST_TRAJECTORIES)
     masses = model_log_probs(every, spec.sampled_log_zeta, temperature=spec.temperature)
     tables = ConstraintTables(
-        rewarded(spec.mdp, every.states, every.actions),
+        every,
         jnp.cumsum(jnp.exp(masses)),
         spec.sampled_log_zeta,
         given(spec.demonstrations),
         jnp.asarray(spec.temperature),
     )
-    return tables, _draw_nominal, _constraint_quantities
+    return Design(
+        spec.log_zeta.reshape(-1),
+        tables,
+        _draw_nominal,
+        _constraint_quantities,
+        _every_nominal,
+    )
 
 
-def given(demonstrations: SampledTrajectories | None) -> SampledTrajectories:
+def given(demonstrations: AllTrajectories | None) -> AllTrajectories:
     """The demonstrations.
 
     Raises: ConfigError when the problem has none.

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from reins.credit import total_returns
 from reins.estimators import antithetic_normal
-from reins.lab.problem import Options, Quantities
+from reins.lab.problem import Design, Options, Quantities
 from reins.lab.tables.spec import TableSpec
 from reins.lab.tables.trajectories import TrajectoryTables, trajectory_tables
 from reins.tabular.sampling import sample_trajectories
@@ -64,7 +64,8 @@ def population_quantities(
     }
 
 
-def population(spec: TableSpec, options: Options) -> Any:
+def population(spec: TableSpec, options: Options) -> Design:
     """Design `population`: logits drawn around the policy's own."""
     tables = trajectory_tables(spec, spec.logits[None], jnp.zeros(1))
-    return tables, _draw_population(options.antithetic), population_quantities
+    draw = _draw_population(options.antithetic)
+    return Design(spec.logits.reshape(-1), tables, draw, population_quantities)

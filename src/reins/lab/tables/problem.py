@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from reins.errors import CapabilityError, unknown_name
 from reins.lab.problem import Design, Options, Problem
@@ -42,15 +41,11 @@ def _design(
     problem: str, spec: TableSpec, known: list[str], name: str, options: Options
 ) -> Design:
     if name not in known:
-        raise CapabilityError(
-            f"{unknown_name(f'design of the problem {problem}', name, known)}"
-        )
-    params = (spec.log_zeta if name == "constraint" else spec.logits).reshape(-1)
-    tables, draw, quantities = _DESIGNS[name](spec, options)
-    return Design(params, tables, draw, quantities)
+        raise CapabilityError(unknown_name(f"design of {problem}", name, known))
+    return _DESIGNS[name](spec, options)
 
 
-_DESIGNS: dict[str, Callable[[TableSpec, Options], Any]] = {
+_DESIGNS: dict[str, Callable[[TableSpec, Options], Design]] = {
     "trajectories": on_policy,
     "behaviour": behaviour,
     "old": old,

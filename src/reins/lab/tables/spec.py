@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 from jaxtyping import Array, Float
 
-from reins.tabular import TabularMDP
-from reins.tabular.sampling import SampledTrajectories
+from reins.tabular import AllTrajectories, TabularMDP
 
 
 class TableSpec(NamedTuple):
@@ -32,6 +31,6 @@ class TableSpec(NamedTuple):
     log_prior: Float[Array, "S A"]
     log_zeta: Float[Array, "S A"]
     sampled_log_zeta: Float[Array, "S A"]
-    demonstrations: SampledTrajectories | None
+    demonstrations: AllTrajectories | None
     temperature: float
     log_z0: float

@@ -2,18 +2,19 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from reins.lab.problem import Options, Quantities, States
+from reins.lab.problem import Design, Options, Quantities, States
 from reins.lab.tables.spec import TableSpec
 from reins.lab.tables.trajectories import (
     TrajectoryTables,
     discounts,
     draw_trajectories,
+    every_trajectory,
     trajectory_tables,
 )
 from reins.tabular import (
@@ -122,7 +123,7 @@ def _state_weights(
     return (normalised_weights(log_weights.T).T * mask).reshape(-1)
 
 
-def with_states(spec: TableSpec, options: Options, *, every_action: bool) -> Any:
+def with_states(spec: TableSpec, options: Options, *, every_action: bool) -> Design:
     """Designs `states` and `every-action`: those of the policy's own trajectories."""
     trajectories = trajectory_tables(spec, spec.logits[None], jnp.zeros(1))
     messages = backward_messages(
@@ -130,7 +131,14 @@ def with_states(spec: TableSpec, options: Options, *, every_action: bool) -> Any
     )
     tables = StateTables(trajectories, critic_of(spec, options), messages.log_state)
     draw = _draw_states(1 if every_action else options.actions)
-    return tables, draw, _state_quantities(options.states, every_action=every_action)
+    quantities = _state_quantities(options.states, every_action=every_action)
+    every = _every_state if every_action else None
+    return Design(spec.logits.reshape(-1), tables, draw, quantities, every)
+
+
+def _every_state(tables: StateTables) -> tuple[StateDraw, Float[Array, " E"]]:
+    rows, log_masses = every_trajectory(tables.trajectories)
+    return StateDraw(rows, jnp.zeros((*rows.actions.shape, 1))), log_masses
 
 
 def critic_of(spec: TableSpec, options: Options) -> Float[Array, "T S A"]:

@@ -1,17 +1,27 @@
 """Whole trajectories: of the policy itself, of behaviour policies, of an old policy."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
-from reins.lab.problem import Options, Quantities
+from reins.lab.problem import Design, Options, Quantities
 from reins.lab.tables.spec import TableSpec
 from reins.policies.categorical import Categorical
-from reins.tabular import TabularMDP, advantages, state_values
-from reins.tabular.sampling import SampledTrajectories, sample_trajectories
+from reins.tabular import (
+    TabularMDP,
+    advantages,
+    enumerate_trajectories,
+    state_values,
+    trajectory_log_probs,
+)
+from reins.tabular.sampling import (
+    SampledTrajectories,
+    rewarded,
+    sample_trajectories,
+)
 from reins.types import Key
 from reins.weights import mixture_log_probs
 
@@ -88,9 +98,9 @@ def _squared_norms(
     return jax.lax.stop_gradient(jnp.sum(jnp.square(scores), axis=(1, 2)))
 
 
-def discounts(mdp: TabularMDP) -> Float[np.ndarray, " T"]:
-    """γ^t, single precision."""
-    return (mdp.discount ** np.arange(mdp.horizon)).astype(np.float32)
+def discounts(mdp: TabularMDP) -> Float[Array, " T"]:
+    """γ^t."""
+    return mdp.discount ** jnp.arange(mdp.horizon)
 
 
 def trajectory_tables(
@@ -109,22 +119,39 @@ def trajectory_tables(
     )
 
 
-def on_policy(spec: TableSpec, options: Options) -> Any:
+def every_trajectory(
+    tables: TrajectoryTables,
+) -> tuple[SampledTrajectories, Float[Array, " E"]]:
+    """All that the policies can meet, and the log of how likely each is."""
+    every = enumerate_trajectories(tables.mdp)
+    log_probs = jax.vmap(trajectory_log_probs, in_axes=(None, 0))(every, tables.acting)
+    log_masses = logsumexp(log_probs + tables.log_shares[:, None], axis=0)
+    return rewarded(tables.mdp, every.states, every.actions), log_masses
+
+
+def _design(spec: TableSpec, acting: Array, log_shares: Array) -> Design:
+    return Design(
+        spec.logits.reshape(-1),
+        trajectory_tables(spec, acting, log_shares),
+        draw_trajectories,
+        _trajectory_quantities,
+        every_trajectory,
+    )
+
+
+def on_policy(spec: TableSpec, options: Options) -> Design:
     """Design `trajectories`: the policy itself acts."""
     del options
-    tables = trajectory_tables(spec, spec.logits[None], jnp.zeros(1))
-    return tables, draw_trajectories, _trajectory_quantities
+    return _design(spec, spec.logits[None], jnp.zeros(1))
 
 
-def behaviour(spec: TableSpec, options: Options) -> Any:
+def behaviour(spec: TableSpec, options: Options) -> Design:
     """Design `behaviour`: the behaviour policies act, each for its share."""
     del options
-    tables = trajectory_tables(spec, spec.behaviours, spec.log_shares)
-    return tables, draw_trajectories, _trajectory_quantities
+    return _design(spec, spec.behaviours, spec.log_shares)
 
 
-def old(spec: TableSpec, options: Options) -> Any:
+def old(spec: TableSpec, options: Options) -> Design:
     """Design `old`: the first behaviour policy acts, as the old policy."""
     del options
-    tables = trajectory_tables(spec, spec.behaviours[:1], jnp.zeros(1))
-    return tables, draw_trajectories, _trajectory_quantities
+    return _design(spec, spec.behaviours[:1], jnp.zeros(1))
