@@ -166,6 +166,12 @@ def prepare(name: str, estimator: LabEstimator, problem: Problem) -> Subject:
         )
     exact = problem.gradient(estimator.target, estimator.options)
     whole = problem.design(wanted, estimator.options)
+    if exact.shape != whole.params.shape:
+        raise CapabilityError(
+            f"`{name}` was to be held against {estimator.target}, whose gradient in "
+            f"the problem {problem.name} has {exact.size} parameters; the design "
+            f"{wanted!r} estimates {whole.params.size}. Name another target."
+        )
     design = in_single(whole)
     least = max(2, estimator.least)
     draw = jax.eval_shape(

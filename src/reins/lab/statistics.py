@@ -5,8 +5,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from reins.errors import DataError
-
 Z = 1.959963984540054  # 97.5 % of a standard normal
 _EPSILON = 1e-5  # relative; sums of float32 carry that much
 
@@ -47,14 +45,7 @@ def statistics(
     ‖b‖² is estimated by the mean of (ĝ_r − g)·(ĝ_s − g) over all pairs r ≠ s, which is
     without bias; its variance is 4 bᵀΣb/R + 2 tr(Σ²)/R². Other intervals are those of a
     mean of R numbers.
-
-    Raises: DataError when there are fewer than two estimates, or shapes differ.
     """
-    if estimates.ndim != 2 or len(estimates) < 2 or estimates.shape[1:] != exact.shape:
-        raise DataError(
-            f"estimates of shape {estimates.shape} were to be held against an exact "
-            f"gradient of shape {exact.shape}; they must be (R, {len(exact)}), R ≥ 2."
-        )
     r = len(estimates)
     errors = estimates - exact
     bias = errors.mean(axis=0)

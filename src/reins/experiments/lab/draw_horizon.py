@@ -26,6 +26,13 @@ OFF_POLICY: Lines = {
     "past_ratios": ("past ratios", PALETTE[5], "-"),
     "per_step_ratio": ("per-step ratio", PALETTE[0], "-"),
 }
+SHIFTS = {
+    "score_advantage": -4,
+    "reverse_kl_score": 9,
+    "reverse_kl_trajectory": 3,
+    "reverse_kl_causal": -4,
+}
+"""Points by which labels of curves that end close together are moved."""
 OF_WEIGHTS: Lines = {
     WEIGHTS[0]: ("trajectory ratio", PALETTE[1], "-"),
     WEIGHTS[1]: ("posterior,\ntrajectories", PALETTE[5], "-"),
@@ -83,7 +90,8 @@ def _measured(
         color=colour,
         fontsize=7.5,
     )
-    low = np.maximum(columns[f"{name}_low"], 1e-12)
+    # Where an interval reaches down to 0, its band leaves the axis at the bottom.
+    low = np.maximum(columns[f"{name}_low"], 0.1 * np.min(columns[name]))
     axes.fill_between(x, low, columns[f"{name}_high"], color=colour, alpha=0.2, lw=0)
 
 
@@ -91,10 +99,10 @@ def _variances(axes: Axes, study: Study, lines: Lines) -> None:
     axes.set_yscale("log")
     for name, (label, *style) in lines.items():
         columns = _columns(study, name)
-        # The marginal ends where the exact advantage does: one above, one below.
-        shift = {"score_advantage": -4, "reverse_kl_score": 9}.get(name, 0)
-        _measured(axes, columns, "variance", label, tuple(style), shift)
+        _measured(axes, columns, "variance", label, tuple(style), SHIFTS.get(name, 0))
         axes.plot(columns["horizon"], columns["exact_variance"], "k.", ms=4, zorder=3)
+    drawn = [_columns(study, name)["variance"] for name in lines]
+    axes.set_ylim(bottom=0.5 * np.min(drawn))
     axes.plot([], [], "k.", ms=4, label="exact")
     axes.legend(frameon=False, fontsize=8, loc="upper left")
 
