@@ -53,8 +53,9 @@ type: setup ## check the types
 docs: setup ## check that what the documents say is so
 	@$(RUN) pytest -m docs $(ARGS)
 
-bench: runtime ## measure environment steps per second
+bench: runtime ## measure environment steps and gradient estimates per second
 	@$(RUN) benchmarks.lapgridworld
+	@$(RUN) benchmarks.lab
 	@$(RUN) benchmarks.halfcheetah --only reins simulator --seconds 5 \
 	  --out runs/bench/halfcheetah.json
 

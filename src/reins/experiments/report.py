@@ -50,7 +50,7 @@ class Terminal:
 
         Args:
           patience: seconds of which no plain line is printed.
-          unit: what is counted, if not steps.
+          unit: what is counted, if not steps; empty for a share without a rate.
         """
         if self.console.quiet or not self.console.is_terminal:
             yield ProgressLines(self, total, patience, unit)
@@ -59,7 +59,7 @@ class Terminal:
         columns = [
             BarColumn(bar_width=12),
             TextColumn("{task.percentage:>3.0f} %", table_column=whole),
-            _Rate(unit, whole),
+            *([_Rate(unit, whole)] if unit else []),
             TimeRemainingColumn(compact=True, table_column=whole),
             TextColumn("left", table_column=whole),
             TextColumn("{task.description}", table_column=Column(no_wrap=True)),
@@ -160,15 +160,16 @@ class ProgressLines(ProgressBar):
         self.total -= steps
 
     def _count(self) -> str:
-        whole = self.unit == "%"
-        return "" if whole else f"  {self.steps:,} of {self.total:,} {self.unit}"
+        count = f"  {self.steps:,} of {self.total:,} {self.unit}"
+        return count if self.unit else ""
 
     def _pace(self, since: float, steps: int) -> str:
         taken, seconds = self.steps - steps, time.monotonic() - since
         if taken == 0 or seconds == 0.0:
             return ""
         left = (self.total - self.steps) * seconds / taken
-        return f"  {taken / seconds:,.0f} {self.unit}/s, {left:.0f} s left"
+        rate = f"{taken / seconds:,.0f} {self.unit}/s, " if self.unit else ""
+        return f"  {rate}{left:.0f} s left"
 
 
 class _Rate(ProgressColumn):

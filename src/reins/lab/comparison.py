@@ -249,15 +249,16 @@ def _cells(m: Measurement) -> list[Any]:
         m.unbiased, "exact critic"
     )
     return [
-        f"  {m.estimator}",
+        f" {m.estimator}",
         "WRONG" if contradicts(m) else claim,
         f"{bias} [{low}, {high}]",
         _percent(np.sqrt(s.trace_covariance.value) / length),
         f"{s.cosine.value:.2f}",
-        "" if m.ess is None else f"{m.ess:.3g}",
+        "" if m.ess is None else f"{m.ess:.0f}" if m.ess > 99.5 else f"{m.ess:.2g}",
     ]
 
 
 def _percent(share: float) -> str:
-    """Two digits; nothing below what float32 can tell."""
-    return f"{100 * share:.0f}" if share >= 0.0995 else f"{100 * share:.2g}"
+    """Two digits or so, and none below a hundredth of a percent."""
+    x = 100 * share
+    return f"{x:.0f}" if x >= 9.95 else f"{x:.1f}" if x >= 0.995 else f"{x:.2f}"

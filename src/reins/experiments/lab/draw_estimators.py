@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
 from reins.experiments.plot import PALETTE
 from reins.lab.study import Study
@@ -54,11 +55,31 @@ def draw_estimators(study: Study) -> Figure:
             frameon=False,
             fontsize=7,
         )
+    figure.legend(
+        [
+            Line2D([], [], color="black", lw=1.4),
+            Line2D([], [], color="black", marker="o", ms=3, lw=0.8),
+        ],
+        ["error of one estimate (root mean square)", "its bias, 95 % interval"],
+        loc="outside upper left",
+        ncols=2,
+        frameon=False,
+        fontsize=8,
+    )
     for axes, problem in zip(grid[0], problems, strict=True):
         axes.set_title(problem, fontsize=9)
     for axes in grid[-1]:
         axes.set_xlabel("samples")
+    _sizes(grid[0, 0], study)
     return figure
+
+
+def _sizes(axes: Axes, study: Study) -> None:
+    """Last, and once: all panels share this axis, the empty ones too."""
+    sizes = sorted({row["samples"] for row in study.rows})
+    axes.set_xscale("log")
+    axes.set_xticks(sizes, [str(n) for n in sizes])
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _panel(
@@ -67,11 +88,7 @@ def _panel(
     colours: dict[str, str],
     norms: dict[str, float],
 ) -> None:
-    axes.set_xscale("log")
     axes.set_yscale("log")
-    sizes = sorted({row["samples"] for row in rows})
-    axes.set_xticks(sizes, [str(n) for n in sizes])
-    axes.minorticks_off()
     axes.tick_params(labelsize=7)
     if not rows:
         axes.text(

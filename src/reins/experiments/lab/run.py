@@ -32,7 +32,7 @@ def run_study(config: Any, out: Path, terminal: Terminal) -> Summary:
     check_folder(out)
     name, kind = kind_of(config)
     began = time.monotonic()
-    with terminal.progress(100, unit="%", patience=5.0) as bar:
+    with terminal.progress(100, unit="", patience=5.0) as bar:
         lock, done = threading.Lock(), [0.0]
 
         def advance(share: float, doing: str) -> None:
