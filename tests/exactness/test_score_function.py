@@ -1,5 +1,6 @@
 """Score-function estimators: discounts, baselines, critics, batch means, exactly."""
 
+import itertools
 from functools import partial
 
 import jax
@@ -204,6 +205,39 @@ def test_batch_means_over_all_triples(leave_one_out):
 def test_alone_in_its_batch_a_trajectory_has_baseline_0():
     problem = policy_problem()
     equal(*_batch_mean(problem, _constant, leave_one_out=True, batch=1))
+
+
+@partial(jax.jit, static_argnames="share")
+def _mean_square(problem, share):
+    """E‖ĝ‖² over all triples, with b_t = `share` of the others' summed G_t."""
+    rows = problem.trajectories
+    to_go = returns_to_go(rows.rewards, rows.mask)
+    masses = trajectory_log_probs(rows, problem.logits)
+    every = range(len(masses))
+    chosen = jnp.asarray(list(itertools.product(every, repeat=3)))
+
+    def square(index):
+        def loss(logits):
+            batch = jax.tree.map(lambda x: x[index], rows)
+            returns = to_go[index]
+            baseline = share * (jnp.sum(returns, axis=0) - returns)
+            terms = (log_probs(logits, batch), returns - baseline, batch.mask)
+            return score_advantage_loss(*terms)[0]
+
+        return jnp.sum(jnp.square(jax.grad(loss)(problem.logits)))
+
+    weights = jnp.exp(jnp.sum(masses[chosen], axis=1))
+    return jnp.sum(weights * jax.vmap(square)(chosen))
+
+
+def test_a_time_baseline_without_its_1_over_n_is_worse_than_none():
+    problem = deterministic_problem()
+    rewards = jnp.where(problem.trajectories.mask, problem.trajectories.rewards + 1, 0)
+    problem = problem._replace(
+        trajectories=problem.trajectories._replace(rewards=rewards)
+    )
+    mean, none, printed = (_mean_square(problem, share) for share in (0.5, 0.0, 1.0))
+    assert 1.2 * mean < none < printed
 
 
 # The constant that makes the variance least.
