@@ -25,7 +25,8 @@ from benchmarks.turns import cpu_model, load, ratio
 from reins.experiments.files import write_json
 from reins.experiments.record import versions
 from reins.lab import lab_problem
-from reins.lab.measure import Subject, lab_estimator, measure_together, prepare
+from reins.lab.measure import measure_together
+from reins.lab.subject import Subject, lab_estimator, prepare
 
 SAMPLES = 64
 PROBLEM = "random"

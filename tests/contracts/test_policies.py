@@ -371,14 +371,22 @@ def mute_policy(key):
 
 
 def test_an_estimator_that_needs_more_is_refused_and_both_are_named():
+    needs = {name: record.needs for name, record in ESTIMATORS.items()}
+    enumerable = {name for name in needs if "enumerable" in needs[name]}
+    assert enumerable
     for name in ("gaussian", "normalised-gaussian"):
-        require(POLICIES[name].init, ESTIMATORS)
-    for name, estimator in ESTIMATORS.items():
+        require(POLICIES[name].init, set(needs) - enumerable)
+        for estimator in enumerable:
+            with pytest.raises(CapabilityError, match=f"`{estimator}` needs enumer"):
+                require(POLICIES[name].init, [estimator])
+    for name in [name for name in needs if needs[name]]:
         with pytest.raises(CapabilityError) as caught:
             require(mute_policy, [name])
         message = str(caught.value)
-        assert f"`{name}` needs {', '.join(estimator.needs)}" in message
+        missing = sorted(needs[name] - {"reparameterised"})
+        assert f"`{name}` needs {', '.join(missing)}" in message
         assert "`Mute` gives reparameterised only" in message
+    require(mute_policy, ["evolution"])  # asks for nothing
 
 
 def test_an_agent_refuses_a_policy_when_it_is_built():

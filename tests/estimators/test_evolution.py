@@ -80,6 +80,7 @@ def slow_ranks(scores):
 
 @given(scores=some.arrays((N,)))
 def test_centred_ranks(scores):
+    scores = np.round(scores, 1)  # ties, and no numbers that are flushed to 0
     found = np.asarray(centred_ranks(jnp.asarray(scores)))
     close(found, slow_ranks(list(jnp.asarray(scores).tolist())))
     assert abs(found.sum()) < 1e-6

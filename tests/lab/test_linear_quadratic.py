@@ -16,7 +16,7 @@ from reins.errors import CapabilityError
 from reins.lab import LAB, Options, lab_problem, measure
 from reins.lab.estimators import arguments_for, design_of
 from reins.lab.linear_quadratic import DEFAULT_SPEC, linear_quadratic_problem
-from reins.lab.linear_quadratic_designs import StateDraw
+from reins.lab.linear_quadratic.designs import StateDraw
 from reins.lab.tables import SMOOTHING
 from reins.tabular import (
     LinearPolicy,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reins.divergences import fisher_matrix
-from reins.lab.trap import trap_mdp, trap_policies
+from reins.lab.studies.trap import trap_mdp, trap_policies
 from reins.tabular import (
     advantages,
     enumerate_trajectories,

@@ -191,14 +191,24 @@ def sheet_table(sheet: Sheet) -> Table:
         show_edge=False,
         padding=0,
     )
+    shown = [[_cell(x) for x in row] for row in sheet.rows]
     for i, heading in enumerate(sheet.columns):
-        cells = [row[i] for row in sheet.rows]
-        words = any(isinstance(x, str) and x.strip()[:1].isalpha() for x in cells)
+        cells = [row[i] for row in shown]
+        words = any(cell.strip()[:1].isalpha() for cell in cells)
+        # Headings may break into lines, and cells may not.
+        widest = max(map(len, cells), default=0)
         justify = "left" if words else "right"
-        table.add_column(heading, justify=justify, no_wrap=True)
-    for row in sheet.rows:
-        table.add_row(*[x if isinstance(x, str) else f"{x:.4g}" for x in row])
+        table.add_column(heading, justify=justify, min_width=widest)
+    for row in shown:
+        table.add_row(*row)
     return table
+
+
+def _cell(value: Any) -> str:
+    """A number in four digits, without what is only rounding."""
+    if isinstance(value, str):
+        return value
+    return f"{0 if abs(value) < 1e-12 else value:.4g}"
 
 
 def result_tables(

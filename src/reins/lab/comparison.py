@@ -10,17 +10,11 @@ import numpy as np
 
 from reins.errors import CapabilityError, ConfigError, unknown_name
 from reins.lab.estimators import LAB, LabEstimator, design_of
-from reins.lab.measure import (
-    Measurement,
-    Subject,
-    check_sizes,
-    lab_estimator,
-    measure_together,
-    prepare,
-)
+from reins.lab.measure import Measurement, check_sizes, measure_together
 from reins.lab.problem import Problem
 from reins.lab.problems import DEFAULT_PROBLEMS, lab_problem
 from reins.lab.study import Advance, Sheet, Study, ignore
+from reins.lab.subject import Subject, lab_estimator, prepare
 from reins.types import Key
 
 COLUMNS = [

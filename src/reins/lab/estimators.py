@@ -20,6 +20,7 @@ from reins.credit import (
 from reins.errors import CapabilityError, ConfigError
 from reins.estimators import (
     ESTIMATORS,
+    Estimator,
     Unbiased,
     evolution_loss,
     forward_kl_marginal_loss,
@@ -141,12 +142,14 @@ def _discounted(log_probs: Array, weights: Array, mask: Array, discount: float) 
     return score_advantage_loss(log_probs, weights, mask)
 
 
-def _of_library(name: str, **more: object) -> LabEstimator:
-    record = ESTIMATORS[name]
+def of_record(record: Estimator) -> LabEstimator:
+    """An estimator of the library, as the lab feeds it when nothing else is said."""
     design = "paths" if "reparameterised" in record.needs else None
-    return LabEstimator(
-        record.loss, record.target, record.unbiased, design=design
-    )._replace(**more)
+    return LabEstimator(record.loss, record.target, record.unbiased, design=design)
+
+
+def _of_library(name: str) -> LabEstimator:
+    return of_record(ESTIMATORS[name])
 
 
 _J, _FORWARD = "J", "−KL(p(.|O) ‖ q)"
@@ -171,7 +174,7 @@ LAB: dict[str, LabEstimator] = {
     "evolution_antithetic": LabEstimator(
         evolution_loss, "smoothed J", "yes", Options(antithetic=True), least=2
     ),
-    "evolution_ranked": _of_library("evolution_ranked", least=2),
+    "evolution_ranked": _of_library("evolution_ranked")._replace(least=2),
     "trajectory_ratio": _of_library("trajectory_ratio"),
     "per_decision": _of_library("per_decision"),
     "past_ratios": _of_library("past_ratios"),

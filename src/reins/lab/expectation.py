@@ -12,10 +12,11 @@ from jaxtyping import Float
 from reins.errors import CapabilityError
 from reins.estimators import Estimator
 from reins.lab.estimators import LabEstimator, design_of
-from reins.lab.measure import estimate_of, lab_estimator, prepare
+from reins.lab.measure import estimate_of
 from reins.lab.problem import Options, Problem
 from reins.lab.problems import lab_problem
 from reins.lab.study import in_float64
+from reins.lab.subject import lab_estimator, prepare
 
 MOST_DRAWS = 200_000
 _AT_ONCE = 4096

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reins.experiments.plot import PALETTE
-from reins.lab.baselines import HORIZONS, STATES
+from reins.lab.studies.baselines import HORIZONS, STATES
 from reins.lab.study import Study
 
 STYLES = {
@@ -21,7 +21,7 @@ STYLES = {
 def draw_baselines(study: Study) -> Figure:
     """Variance against the number of trajectories, and updates that go the right way.
 
-    Args: `study` is what `reins.lab.baselines.baselines_study` returns.
+    Args: `study` is what `reins.lab.studies.baselines.baselines_study` returns.
     """
     figure = Figure(figsize=(7.4, 5.4), layout="constrained")
     grid = figure.subplots(len(HORIZONS), 1 + len(STATES), sharex=True)

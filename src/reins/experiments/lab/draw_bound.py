@@ -17,7 +17,7 @@ PENALTIES = {
 def draw_bound(study: Study) -> Figure:
     """Improvement, surrogate and bound on both paths; penalties against the horizon.
 
-    Args: `study` is what `reins.lab.bound.bound_study` returns.
+    Args: `study` is what `reins.lab.studies.bound.bound_study` returns.
     """
     figure = Figure(figsize=(7.4, 2.9), layout="constrained")
     left, middle, right = figure.subplots(1, 3)

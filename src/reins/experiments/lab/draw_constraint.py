@@ -22,7 +22,7 @@ FLOOR = 1e-3  # of the left panel; exact answers lie at its edge
 def draw_constraint(study: Study) -> Figure:
     """Errors by weighting; what each multiplier leaves; KL estimates and ceilings.
 
-    Args: `study` is what `reins.lab.constraint.constraint_study` returns.
+    Args: `study` is what `reins.lab.studies.constraint.constraint_study` returns.
     """
     figure = Figure(figsize=(9.6, 3.1), layout="constrained")
     left, middle, right = figure.subplots(1, 3)

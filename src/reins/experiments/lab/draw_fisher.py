@@ -12,7 +12,7 @@ DASHES = (0, (4, 2))
 def draw_fisher(study: Study) -> Figure:
     """KL and its second-order form; and their relative distance, beside a slope of 1.
 
-    Args: `study` is what `reins.lab.fisher.fisher_study` returns.
+    Args: `study` is what `reins.lab.studies.fisher.fisher_study` returns.
     """
     figure = Figure(figsize=(6.8, 2.9), layout="constrained")
     left, right = figure.subplots(1, 2)

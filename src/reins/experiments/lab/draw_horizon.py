@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reins.experiments.plot import PALETTE
-from reins.lab.horizon import WEIGHTS
+from reins.lab.studies.horizon import WEIGHTS
 from reins.lab.study import Study
 
 Lines = Mapping[str, tuple[str, str, str]]
@@ -43,7 +43,7 @@ OF_WEIGHTS: Lines = {
 def draw_horizon(study: Study) -> Figure:
     """Variance on and off the policy, bias, and effective sample size, against T.
 
-    Args: `study` is what `reins.lab.horizon.horizon_study` returns.
+    Args: `study` is what `reins.lab.studies.horizon.horizon_study` returns.
     """
     figure = Figure(figsize=(7.4, 5.8), layout="constrained")
     (on, off), (bias, sizes) = figure.subplots(2, 2)

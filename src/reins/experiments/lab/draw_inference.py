@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reins.experiments.plot import PALETTE
-from reins.lab.inference import DYNAMICS, POLICIES, REWARDS
+from reins.lab.studies.inference import DYNAMICS, POLICIES, REWARDS
 from reins.lab.study import Study
 
 LINES = {

@@ -16,7 +16,7 @@ SCALES = (1.0, 2.0)
 def draw_kl_fit(study: Study) -> Figure:
     """The mixture, its fit by KL(p ‖ q), and every minimum of KL(q ‖ p).
 
-    Args: `study` is what `reins.lab.kl_fit.kl_fit_study` returns.
+    Args: `study` is what `reins.lab.studies.kl_fit.kl_fit_study` returns.
     """
     figure = Figure(figsize=(4.6, 3.1), layout="constrained")
     axes = figure.subplots()

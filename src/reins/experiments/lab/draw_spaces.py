@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from reins.experiments.plot import PALETTE
-from reins.lab.spaces import ESTIMATORS, EVOLUTION, RANKED, curve
+from reins.lab.studies.spaces import ESTIMATORS, EVOLUTION, RANKED, curve
 from reins.lab.study import Study
 
 STYLES = {
@@ -23,7 +23,7 @@ STYLES = {
 def draw_spaces(study: Study) -> Figure:
     """Error and cosine against smoothing, variance against D, error against T.
 
-    Args: `study` is what `reins.lab.spaces.spaces_study` returns.
+    Args: `study` is what `reins.lab.studies.spaces.spaces_study` returns.
     """
     figure = Figure(figsize=(7.4, 5.6), layout="constrained")
     (error, cosine), (dimension, horizon) = figure.subplots(2, 2)

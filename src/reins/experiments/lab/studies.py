@@ -14,15 +14,15 @@ from reins.experiments.lab.draw_horizon import draw_horizon
 from reins.experiments.lab.draw_inference import draw_inference
 from reins.experiments.lab.draw_kl_fit import draw_kl_fit
 from reins.experiments.lab.draw_spaces import draw_spaces
-from reins.lab.baselines import BaselinesConfig, baselines_study
-from reins.lab.bound import BoundConfig, bound_study
 from reins.lab.comparison import EstimatorsConfig, estimators_study
-from reins.lab.constraint import ConstraintConfig, constraint_study
-from reins.lab.fisher import FisherConfig, fisher_study
-from reins.lab.horizon import HorizonConfig, horizon_study
-from reins.lab.inference import InferenceConfig, inference_study
-from reins.lab.kl_fit import KlFitConfig, kl_fit_study
-from reins.lab.spaces import SpacesConfig, spaces_study
+from reins.lab.studies.baselines import BaselinesConfig, baselines_study
+from reins.lab.studies.bound import BoundConfig, bound_study
+from reins.lab.studies.constraint import ConstraintConfig, constraint_study
+from reins.lab.studies.fisher import FisherConfig, fisher_study
+from reins.lab.studies.horizon import HorizonConfig, horizon_study
+from reins.lab.studies.inference import InferenceConfig, inference_study
+from reins.lab.studies.kl_fit import KlFitConfig, kl_fit_study
+from reins.lab.studies.spaces import SpacesConfig, spaces_study
 from reins.lab.study import Study
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from reins.errors import ConfigError
 from reins.experiments.lab.draw_bound import draw_bound
-from reins.lab.bound import HORIZONS, BoundConfig, bound_study
+from reins.lab.studies.bound import HORIZONS, BoundConfig, bound_study
 
 CONFIG = BoundConfig(points=4, largest=0.4, horizon=3)
 

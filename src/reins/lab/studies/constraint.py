@@ -15,8 +15,8 @@ from jaxtyping import Array
 from reins.constraints import WEIGHTINGS
 from reins.divergences import kl_new_old_from_ratios, kl_old_new_from_ratios
 from reins.errors import ConfigError, sentence_of_faults
-from reins.lab.constraint_cases import Case, Dynamics, draw_case, log_ratios
-from reins.lab.constraint_measures import (
+from reins.lab.studies.constraint_cases import Case, Dynamics, draw_case, log_ratios
+from reins.lab.studies.constraint_measures import (
     MULTIPLIERS,
     SHARPNESS,
     forward_over,

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from reins.errors import ConfigError, sentence_of_faults
-from reins.lab.mixture import (
+from reins.lab.studies.mixture import (
     Grid,
     Mixture,
     Normal,
@@ -148,12 +148,12 @@ def _field(p: Mixture, starts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _sheet(rows: list[dict[str, Any]]) -> Sheet:
-    columns = ["fit", "start", "minimum", "mean", "scales", "correlation"]
+    columns = ["fit", "start", "no.", "mean", "scales", "corr."]
     cells = [
         [
             *(row["fit"], row["start"], row["minimum"]),
-            f"({row['mean_0']:.3f}, {row['mean_1']:.3f})",
-            f"({row['variance_0'] ** 0.5:.3f}, {row['variance_1'] ** 0.5:.3f})",
+            f"({row['mean_0']:.2f}, {row['mean_1']:.2f})",
+            f"({row['variance_0'] ** 0.5:.2f}, {row['variance_1'] ** 0.5:.2f})",
             row["covariance"] / (row["variance_0"] * row["variance_1"]) ** 0.5,
             *(row["kl_forward"], row["kl_reverse"]),
         ]

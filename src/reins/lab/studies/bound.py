@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from reins.errors import ConfigError, sentence_of_faults
+from reins.lab.studies.trap import trap_mdp, trap_policies
 from reins.lab.study import Advance, Sheet, Study, ignore, in_float64
-from reins.lab.trap import trap_mdp, trap_policies
 from reins.tabular import (
     TabularMDP,
     improvement_bound,

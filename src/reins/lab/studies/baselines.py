@@ -17,11 +17,11 @@ from jaxtyping import Array, Float
 
 from reins.credit import returns_to_go
 from reins.errors import ConfigError, sentence_of_faults
-from reins.lab.cut import QUICK, cut_problem
 from reins.lab.estimators import LAB
-from reins.lab.measure import Subject, prepare
 from reins.lab.statistics import Interval, Z, statistics
+from reins.lab.studies.cut import QUICK, cut_problem
 from reins.lab.study import Advance, Sheet, Study, ignore, in_float64
+from reins.lab.subject import Subject, prepare
 from reins.lab.tables import TableSpec
 from reins.tabular import (
     TabularMDP,
@@ -310,9 +310,9 @@ def _reductions(rows: list[dict[str, Any]], horizon: int) -> dict[str, float]:
 def _sheets(config: BaselinesConfig, rows: list[dict[str, Any]]) -> list[Sheet]:
     last = max(config.samples)
     heads = [
-        *("baseline", "variance, one trajectory, exact", "less by a factor of"),
-        f"variance, N = {last}",
-        *(f"right way, {state}" for state in STATES),
+        *("baseline", "exact variance", "less by a factor"),
+        f"of {last}",
+        *(f"right, {state}" for state in STATES),
     ]
     sheets = []
     for horizon in HORIZONS:
@@ -322,7 +322,11 @@ def _sheets(config: BaselinesConfig, rows: list[dict[str, Any]]) -> list[Sheet]:
             right = [row[f"right_{state}"] for state in STATES]
             exact = row["exact_variance"] * last
             cells.append([name, exact, factors[name], row["variance"], *right])
-        sheets.append(Sheet(f"horizon {horizon}", heads, cells))
+        title = (
+            f"{horizon} step{'s' * (horizon > 1)}: variance of one trajectory, of {last}; "
+            "share of updates the right way"
+        )
+        sheets.append(Sheet(title, heads, cells))
     return sheets
 
 

@@ -24,8 +24,8 @@ from reins.estimators import (
     score_advantage_loss,
     score_reward_to_go_loss,
 )
-from reins.lab.cut import first_steps
 from reins.lab.statistics import Interval, Statistics, statistics
+from reins.lab.studies.cut import first_steps
 from reins.lab.study import Advance, Sheet, Study, ignore, in_float64
 from reins.tabular import (
     TabularMDP,

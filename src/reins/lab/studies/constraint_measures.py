@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, ScalarLike
 
 from reins.constraints.likelihood import Weighting
 from reins.divergences import total_variation
-from reins.lab.constraint_cases import (
+from reins.lab.studies.constraint_cases import (
     ACTIONS,
     STATES,
     Case,

@@ -10,8 +10,8 @@ import scipy.stats
 from reins.divergences import gaussian_kl_full
 from reins.errors import ConfigError
 from reins.experiments.lab.draw_kl_fit import draw_kl_fit
-from reins.lab.kl_fit import KlFitConfig, kl_fit_study
-from reins.lab.mixture import (
+from reins.lab.studies.kl_fit import KlFitConfig, kl_fit_study
+from reins.lab.studies.mixture import (
     Mixture,
     fit_target_kl,
     mixture,

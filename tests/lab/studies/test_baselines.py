@@ -8,7 +8,7 @@ import pytest
 
 from reins.errors import ConfigError
 from reins.experiments.lab.draw_baselines import draw_baselines
-from reins.lab.baselines import (
+from reins.lab.studies.baselines import (
     BASELINES,
     LOGITS,
     BaselinesConfig,

@@ -17,11 +17,11 @@ from jaxtyping import Array, ArrayLike, Float, ScalarLike
 
 from reins.errors import ConfigError, sentence_of_faults
 from reins.estimators import ESTIMATORS
-from reins.lab.cut import QUICK, cut_problem, first_steps
 from reins.lab.measure import measure
-from reins.lab.moments import masses, second_moments
 from reins.lab.problem import Options
 from reins.lab.statistics import Interval, Z
+from reins.lab.studies.cut import QUICK, cut_problem, first_steps
+from reins.lab.studies.moments import masses, second_moments
 from reins.lab.study import Advance, Sheet, Study, ignore, in_float64
 from reins.lab.tables import TableSpec
 from reins.tabular import (

@@ -5,7 +5,7 @@ import pytest
 
 from reins.errors import ConfigError
 from reins.experiments.lab.draw_fisher import draw_fisher
-from reins.lab.fisher import FisherConfig, fisher_study
+from reins.lab.studies.fisher import FisherConfig, fisher_study
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from reins.errors import ConfigError
 from reins.experiments.lab.draw_inference import draw_inference
-from reins.lab.inference import (
+from reins.lab.studies.inference import (
     InferenceConfig,
     compare,
     inference_study,

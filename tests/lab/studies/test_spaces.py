@@ -8,8 +8,8 @@ import pytest
 
 from reins.errors import ConfigError
 from reins.experiments.lab.draw_spaces import draw_spaces
-from reins.lab import spaces
-from reins.lab.spaces import (
+from reins.lab.studies import spaces
+from reins.lab.studies.spaces import (
     ESTIMATORS,
     EVOLUTION,
     POLICY_GRADIENTS,

@@ -10,15 +10,15 @@ import pytest
 from reins.constraints import WEIGHTINGS, constraint_likelihood_loss
 from reins.errors import ConfigError
 from reins.experiments.lab.draw_constraint import draw_constraint
-from reins.lab.constraint import ConstraintConfig, constraint_study
-from reins.lab.constraint_cases import (
+from reins.lab.studies.constraint import ConstraintConfig, constraint_study
+from reins.lab.studies.constraint_cases import (
     HORIZON,
     draw_case,
     every_sequence,
     likelihood_gradient,
     log_ratios,
 )
-from reins.lab.constraint_measures import (
+from reins.lab.studies.constraint_measures import (
     MULTIPLIERS,
     SHARPNESS,
     STEPS_APART,

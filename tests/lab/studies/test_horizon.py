@@ -10,8 +10,9 @@ import pytest
 from reins.errors import ConfigError
 from reins.estimators import past_ratios_loss, per_step_ratio_loss
 from reins.experiments.lab.draw_horizon import draw_horizon
-from reins.lab.cut import cut_problem, first_steps
-from reins.lab.horizon import (
+from reins.lab.problem import Options
+from reins.lab.studies.cut import cut_problem, first_steps
+from reins.lab.studies.horizon import (
     MEASURED,
     WEIGHTS,
     HorizonConfig,
@@ -19,8 +20,7 @@ from reins.lab.horizon import (
     horizon_spec,
     horizon_study,
 )
-from reins.lab.moments import masses, second_moments
-from reins.lab.problem import Options
+from reins.lab.studies.moments import masses, second_moments
 from reins.lab.tables import tabular_problem
 from reins.tabular import (
     enumerate_trajectories,

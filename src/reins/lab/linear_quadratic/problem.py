@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from reins.errors import CapabilityError, unknown_name
-from reins.lab.linear_quadratic_designs import (
+from reins.lab.linear_quadratic.designs import (
     DESIGNS,
     ENTROPY,
     LinearQuadraticSpec,

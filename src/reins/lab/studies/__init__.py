@@ -1,0 +1,1 @@
+"""Studies of one question each: configuration, computation, and what was found."""
