@@ -310,7 +310,7 @@ def _reductions(rows: list[dict[str, Any]], horizon: int) -> dict[str, float]:
 def _sheets(config: BaselinesConfig, rows: list[dict[str, Any]]) -> list[Sheet]:
     last = max(config.samples)
     heads = [
-        *("baseline", "exact variance", "less by a factor"),
+        *("baseline", "variance", "less by"),
         f"of {last}",
         *(f"right, {state}" for state in STATES),
     ]
@@ -323,8 +323,8 @@ def _sheets(config: BaselinesConfig, rows: list[dict[str, Any]]) -> list[Sheet]:
             exact = row["exact_variance"] * last
             cells.append([name, exact, factors[name], row["variance"], *right])
         title = (
-            f"{horizon} step{'s' * (horizon > 1)}: variance of one trajectory, of {last}; "
-            "share of updates the right way"
+            f"{horizon} step{'s' * (horizon > 1)}: variance (of one trajectory, of "
+            f"{last}), and share of updates the right way"
         )
         sheets.append(Sheet(title, heads, cells))
     return sheets
