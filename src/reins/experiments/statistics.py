@@ -1,16 +1,10 @@
 """Statistics over seeds: interquartile mean with a bootstrap interval."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-
-class Interval(NamedTuple):
-    """A point estimate and where it may lie."""
-
-    value: float
-    low: float
-    high: float
+from reins.lab.statistics import Interval
 
 
 def interquartile_mean(values: np.ndarray, axis: int = -1) -> Any:

@@ -226,24 +226,18 @@ def asked_of(loss: Callable, name: str) -> tuple[list[str], list[str]]:
     Raises: CapabilityError when it takes no named arguments.
     """
     try:
-        parameters = inspect.signature(loss).parameters.values()
-    except (TypeError, ValueError):
+        parameters = list(inspect.signature(loss).parameters.values())
+    except (TypeError, ValueError):  # of what is written in C
         parameters = []
-    kinds = {parameter.kind for parameter in parameters}
     unnamed = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL}
-    if not kinds or kinds & unnamed:
+    named = [x for x in parameters if x.kind is not inspect.Parameter.VAR_KEYWORD]
+    if not named or {x.kind for x in named} & unnamed:
         raise CapabilityError(
             f"`{name}` was to be measured, but its signature names no arrays. The lab "
             "hands arrays over by name: define it as f(log_probs, rewards, mask), say."
         )
-    required = [x.name for x in parameters if x.default is inspect.Parameter.empty]
-    named = [x for x in required if x not in _catch_all(loss)]
-    return named, [x.name for x in parameters if x.name not in required]
-
-
-def _catch_all(loss: Callable) -> list[str]:
-    parameters = inspect.signature(loss).parameters.values()
-    return [x.name for x in parameters if x.kind is inspect.Parameter.VAR_KEYWORD]
+    required = [x.name for x in named if x.default is inspect.Parameter.empty]
+    return required, [x.name for x in named if x.name not in required]
 
 
 def design_of(estimator: LabEstimator, name: str) -> str:

@@ -21,6 +21,7 @@ from reins.lab.estimators import LabEstimator
 from reins.lab.problem import Options, Problem
 from reins.lab.problems import lab_problem
 from reins.lab.statistics import Statistics, statistics
+from reins.lab.study import QUICK
 from reins.lab.subject import Subject, in_single, lab_estimator, prepare
 from reins.types import Key
 
@@ -28,7 +29,6 @@ ROWS = 2**15
 """Samples drawn at once, and dealt out to as many estimates as they are enough for."""
 QUICK_SAMPLES = 256
 """Up to so many an estimate takes less time than compiling it well."""
-_QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
 class Measurement(NamedTuple):
@@ -187,7 +187,7 @@ def _program(
 ) -> Callable:
     shapes = jax.tree.unflatten(structure, leaves)
     lowered = jax.jit(estimate).lower(*shapes)
-    return lowered.compile(compiler_options=_QUICK if quick else None)
+    return lowered.compile(compiler_options=QUICK if quick else None)
 
 
 def estimate_of(

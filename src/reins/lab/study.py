@@ -18,6 +18,10 @@ def ignore(share: float, doing: str) -> None:
     """Nobody watches."""
 
 
+QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+"""Compiler options for what takes longer to compile well than to run."""
+
+
 class Sheet(NamedTuple):
     """A table for people: as many cells in a row as there are columns."""
 

@@ -19,8 +19,8 @@ from reins.credit import returns_to_go
 from reins.errors import ConfigError, sentence_of_faults
 from reins.lab.estimators import LAB
 from reins.lab.statistics import Interval, Z, statistics
-from reins.lab.studies.cut import QUICK, cut_problem
-from reins.lab.study import Advance, Sheet, Study, ignore, in_float64
+from reins.lab.studies.cut import cut_problem
+from reins.lab.study import QUICK, Advance, Sheet, Study, ignore, in_float64
 from reins.lab.subject import Subject, prepare
 from reins.lab.tables import TableSpec
 from reins.tabular import (

@@ -17,9 +17,6 @@ from reins.lab.tables import StateTables, TableSpec, tabular_problem
 from reins.tabular.sampling import SampledTrajectories
 from reins.types import Key
 
-QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-"""For what takes longer to compile well than to run."""
-
 
 class Cut(NamedTuple):
     """Tables of the longest MDP, moved, and after how many steps an episode ends."""

@@ -20,9 +20,9 @@ from reins.estimators import ESTIMATORS
 from reins.lab.measure import measure
 from reins.lab.problem import Options
 from reins.lab.statistics import Interval, Z
-from reins.lab.studies.cut import QUICK, cut_problem, first_steps
+from reins.lab.studies.cut import cut_problem, first_steps
 from reins.lab.studies.moments import masses, second_moments
-from reins.lab.study import Advance, Sheet, Study, ignore, in_float64
+from reins.lab.study import QUICK, Advance, Sheet, Study, ignore, in_float64
 from reins.lab.tables import TableSpec
 from reins.tabular import (
     action_values,

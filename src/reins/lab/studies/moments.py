@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from reins.lab.studies.cut import QUICK
+from reins.lab.study import QUICK
 from reins.tabular import TabularMDP
 
 
