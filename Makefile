@@ -2,7 +2,7 @@
 #
 #   PYTHON=python3.12    the Python that .venv is made with, instead of the first that fits
 #   OUT=runs/demo        the folder of the demo's run
-#   ARGS="-k kl -n 4"    more arguments for pytest
+#   ARGS="-k kl -n 0"    more arguments for pytest
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
@@ -35,8 +35,8 @@ setup: ## make .venv with everything that developing needs
 runtime: # the same with only what running needs
 	$(call install,.,runtime,runtime dev)
 
-test: setup ## run every test
-	@$(RUN) pytest $(ARGS)
+test: setup ## run every test, on all cores
+	@$(RUN) pytest -n auto --dist loadfile $(ARGS)
 
 format: setup ## put every file into its format
 	@$(RUN) ruff format .

@@ -91,13 +91,13 @@ def write_study(
 
 def check_folder(out: Path) -> None:
     """Raises: ConfigError when results cannot go there."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    there = next(x for x in (out, *out.absolute().parents) if x.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        what = "cannot be written" if there.is_dir() else "is a file"
         raise ConfigError(
-            f"results of the lab were to go to {out}, which cannot be a folder "
-            f"({error}). Choose another --out."
-        ) from None
+            f"results of the lab were to go to {out}, which cannot be a folder: "
+            f"{there} {what}. Choose another --out."
+        )
 
 
 def _in_threads(
