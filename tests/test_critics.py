@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from reins.critics import value_critic, value_loss
+from reins.critics import action_value_critic, value_critic, value_loss
 from tests.toys import linear_critic
 
 VALUES = jnp.array([[1.0, 2.0, -3.0], [0.5, 4.0, 9.0]])
@@ -19,6 +19,15 @@ def test_a_critic_gives_one_number_per_observation():
     np.testing.assert_allclose(
         critic(observations)[1, 2], critic(observations[1, 2]), rtol=1e-5
     )
+
+
+def test_a_critic_of_actions_gives_one_number_for_each():
+    critic = action_value_critic(3, 4, hidden=(5,))(jax.random.key(0))
+    observations = jax.random.normal(jax.random.key(1), (2, 6, 3))
+    values = critic(observations)
+    assert values.shape == (2, 6, 4)
+    np.testing.assert_allclose(values[1, 2], critic(observations[1, 2]), rtol=1e-5)
+    assert len(np.unique(np.asarray(values[0, 0]))) == 4
 
 
 def test_the_network_gives_the_value():

@@ -40,6 +40,37 @@ def value_critic(
     return init
 
 
+class ActionValueCritic(eqx.Module):
+    """Q(s, .), one number per observation and action of a finite set."""
+
+    network: MLP | ConvolutionalNetwork
+
+    def __call__(self, observations: Shaped[Array, "..."]) -> Float[Array, "..."]:
+        return self.network(observations)
+
+
+def action_value_critic(
+    observations: int | tuple[int, ...],
+    actions: int,
+    *,
+    hidden: Sequence[int] = (64, 64),
+    activation: str = "tanh",
+) -> Callable[[Key], ActionValueCritic]:
+    """How to make a critic of finitely many actions, Q(s, .), from a key.
+
+    Args:
+      observations: their length, or (height, width, channels) of pictures.
+      actions: how many there are.
+    """
+
+    def init(key: Key) -> ActionValueCritic:
+        return ActionValueCritic(
+            network(key, observations, (*hidden, actions), activation=activation)
+        )
+
+    return init
+
+
 def value_loss(
     values: Float[Array, "*batch"],
     targets: Float[Array, "*batch"],

@@ -12,17 +12,23 @@ import pytest
 
 from reins.agents import (
     Agent,
+    a2c,
+    actor_critic,
     binary_classifier,
     gail_constraint,
     icrl,
+    kl_dual,
     normalised,
+    npg,
     ppo,
     ppo_lagrangian,
+    reinforce,
+    trpo,
 )
 from reins.agents.icrl import BackwardStep
 from reins.constraints import InputSpec, constraint_network
-from reins.critics import value_critic
-from reins.duals import pid_dual
+from reins.critics import action_value_critic, value_critic
+from reins.duals import pid_dual, softplus_dual
 from reins.envs import Env
 from reins.policies import Policy, policy_for
 from reins.types import Pairs
@@ -44,9 +50,29 @@ def forward_agent(build, env: Env, **options):
     )
 
 
+def policy_gradient_agent(build, env: Env, *parts, **options):
+    policy = policy_for(env.observation_space, env.action_space, hidden=())
+    return build(policy, *parts, **options)
+
+
+JUDGE, STEPS = value_critic(2, hidden=()), optax.adam(1e-2)
+WITH_CRITIC = {"baseline": "state", "critic": JUDGE, "critic_optimizer": STEPS}
+
+
 def lagrangian(env: Env):
     build = functools.partial(ppo_lagrangian, dual=pid_dual(), horizon=HORIZON)
     return forward_agent(build, env)
+
+
+def one_step(build, env: Env):
+    """An agent whose policy makes one step for each batch, and has no optimiser."""
+    return build(
+        policy_for(env.observation_space, env.action_space, hidden=()),
+        value_critic(2, hidden=()),
+        optax.adam(1e-2),
+        critic_epochs=2,
+        minibatches=2,
+    )
 
 
 def in_own_units(agent: Agent) -> Agent:
@@ -77,6 +103,29 @@ AGENTS: dict[str, Callable] = {
     "ppo-lagrangian": lagrangian,
     "ppo-normalised": lambda env: in_own_units(forward_agent(ppo, env)),
     "ppo-lagrangian-normalised": lambda env: in_own_units(lagrangian(env)),
+    "npg": lambda env: one_step(npg, env),
+    "trpo": lambda env: one_step(trpo, env),
+    "kl-dual": lambda env: forward_agent(
+        functools.partial(kl_dual, dual=softplus_dual()), env
+    ),
+    "reinforce": lambda env: policy_gradient_agent(
+        reinforce, env, STEPS, horizon=HORIZON
+    ),
+    "reinforce-state": lambda env: policy_gradient_agent(
+        reinforce, env, STEPS, horizon=HORIZON, **WITH_CRITIC
+    ),
+    "actor-critic": lambda env: policy_gradient_agent(
+        actor_critic, env, JUDGE, STEPS, STEPS
+    ),
+    "actor-critic-q": lambda env: policy_gradient_agent(
+        actor_critic,
+        env,
+        action_value_critic(2, 2, hidden=()),
+        STEPS,
+        STEPS,
+        critic_kind="q",
+    ),
+    "a2c": lambda env: policy_gradient_agent(a2c, env, JUDGE, STEPS),
     "icrl": lambda env: constraint_agent(icrl, lagrangian(env)),
     "icrl-normalised": lambda env: constraint_agent(
         icrl, in_own_units(lagrangian(env))
@@ -107,6 +156,8 @@ class Case(NamedTuple):
 
 CASES = [(name, DISCRETE) for name in AGENTS]
 CASES += [(name, CONTINUOUS) for name in ("ppo", "ppo-normalised", "ppo-lagrangian")]
+CASES += [(name, CONTINUOUS) for name in ("npg", "trpo", "kl-dual")]
+CASES += [(name, CONTINUOUS) for name in ("reinforce", "actor-critic", "a2c")]
 
 
 @pytest.fixture(

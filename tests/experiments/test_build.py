@@ -1,10 +1,24 @@
+import dataclasses
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from reins.constraints import InputSpec
+from reins.errors import CapabilityError, ConfigError
 from reins.experiments.build import build, normalised_by
-from reins.experiments.config import CostConfig, LearnConfig, TrainConfig
+from reins.experiments.config import (
+    AGENTS,
+    USED,
+    CostConfig,
+    GradientConfig,
+    LearnConfig,
+    PPOConfig,
+    RegionConfig,
+    RunConfig,
+    TrainConfig,
+)
 from reins.types import Pairs
 
 LAP = "reins/LapGridWorld-v0"
@@ -38,3 +52,66 @@ def test_learning_happens_in_the_nominal_twin_and_is_judged_in_the_other(method)
 def test_every_multiplier_can_be_chosen(dual):
     task = build(TrainConfig("ppo-lagrangian", LAP, cost=CostConfig(dual=dual)))
     assert task.agent.init is not None
+
+
+SMALL = RunConfig(seeds=1, steps=4000, environments=2, rollout_steps=1000)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_every_agent_is_built_from_its_name(agent):
+    task = build(TrainConfig(agent, "reins/CartPole-v1", run=SMALL))
+    state = jax.eval_shape(task.agent.init, jax.random.key(0))
+    actions = jax.eval_shape(
+        task.agent.act, state, jnp.zeros((3, 4)), jax.random.key(0)
+    )
+    assert actions.shape == (3,)
+    assert not task.violation_env.costs
+
+
+@pytest.mark.parametrize(
+    ("agent", "parts", "option"),
+    [
+        ("ppo", {"region": RegionConfig(kl_bound=0.1)}, "--kl-bound"),
+        ("trpo", {"ppo": PPOConfig(clip_epsilon=0.1)}, "--clip-epsilon"),
+        ("trpo", {"ppo": PPOConfig(learning_rate=0.1)}, "--learning-rate"),
+        ("a2c", {"gradient": GradientConfig(baseline="none")}, "--baseline"),
+        ("kl-dual", {"cost": CostConfig(budget=1.0)}, "--budget"),
+        ("reinforce", {"region": RegionConfig(damping=1.0)}, "--damping"),
+    ],
+)
+def test_an_option_that_an_agent_would_ignore_is_refused(agent, parts, option):
+    with pytest.raises(ConfigError, match=f"{option} was given to `{agent}`"):
+        TrainConfig(agent, "reins/CartPole-v1", run=SMALL, **parts)
+
+
+def test_every_setting_has_an_agent_that_listens_to_it():
+    known = {
+        field.name
+        for part in (PPOConfig, CostConfig, GradientConfig, RegionConfig)
+        for field in dataclasses.fields(part)
+    }
+    assert set().union(*USED.values()) == known
+    assert set(USED) == set(AGENTS)
+
+
+def test_reinforce_needs_whole_episodes():
+    short = RunConfig(seeds=1, environments=2, rollout_steps=200)
+    with pytest.raises(ConfigError, match=r"up to 500.*--rollout-steps 1000"):
+        build(TrainConfig("reinforce", "reins/CartPole-v1", run=short))
+
+
+def test_a_q_critic_needs_discrete_actions():
+    config = TrainConfig(
+        "actor-critic",
+        "reins/Pendulum-v1",
+        run=SMALL,
+        gradient=GradientConfig(critic_kind="q"),
+    )
+    with pytest.raises(CapabilityError, match="--critic-kind v"):
+        build(config)
+
+
+@pytest.mark.parametrize("settings", [{"kl_bound": 0.0}, {"kl_bound": -1.0}])
+def test_a_bound_that_leaves_no_room_is_refused(settings):
+    with pytest.raises(ConfigError, match="kl_bound must be positive"):
+        RegionConfig(**settings)

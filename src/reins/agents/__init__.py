@@ -1,5 +1,7 @@
 """Agents: builders of `Agent(init, act, update)`, one file per algorithm."""
 
+from reins.agents.a2c import a2c
+from reins.agents.actor_critic import actor_critic
 from reins.agents.agent import Agent
 from reins.agents.icrl import (
     binary_classifier,
@@ -7,17 +9,27 @@ from reins.agents.icrl import (
     gail_constraint,
     icrl,
 )
+from reins.agents.kl_dual import kl_dual
 from reins.agents.normalised import normalised
+from reins.agents.npg import npg
 from reins.agents.ppo import ppo
 from reins.agents.ppo_lagrangian import ppo_lagrangian
+from reins.agents.reinforce import reinforce
+from reins.agents.trpo import trpo
 
 __all__ = [
     "Agent",
+    "a2c",
+    "actor_critic",
     "binary_classifier",
     "constraint_learner",
     "gail_constraint",
     "icrl",
+    "kl_dual",
     "normalised",
+    "npg",
     "ppo",
     "ppo_lagrangian",
+    "reinforce",
+    "trpo",
 ]

@@ -1,6 +1,13 @@
 """Environments: compiled, as Gymnasium sees them, and wrapped in rules and costs."""
 
 from reins.envs.autoreset import AutoresetVector
+from reins.envs.classic import (
+    acrobot,
+    cart_pole,
+    mountain_car,
+    mountain_car_continuous,
+    pendulum,
+)
 from reins.envs.env import Env, Rule, Step
 from reins.envs.gymnasium import CompiledEnv, CostWrapper, with_cost
 from reins.envs.host import (
@@ -41,6 +48,8 @@ __all__ = [
     "VectorEnv",
     "VectorStep",
     "Vectorisation",
+    "acrobot",
+    "cart_pole",
     "constrained_twin",
     "env_entry",
     "forbid",
@@ -48,8 +57,11 @@ __all__ = [
     "host_env",
     "is_image",
     "make_env",
+    "mountain_car",
+    "mountain_car_continuous",
     "mujoco_env",
     "nominal_twin",
+    "pendulum",
     "providers",
     "register",
     "single_env",

@@ -35,6 +35,7 @@ class Env(NamedTuple):
         reasons other than the horizon. `cost` is the true cost where one is known.
       picture: (state, the state one step before) -> an image of bytes, height x width
         x 3, outside JAX; the state twice right after a reset. None draws nothing.
+      costs: whether a true cost is known; without, there is no rule to violate.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Env(NamedTuple):
     reset: Callable[[Key], tuple[EnvState, Array]]
     step: Callable[[EnvState, Array, Key], tuple[EnvState, Step]]
     picture: Callable[[EnvState, EnvState], UInt8[np.ndarray, "H W 3"]] | None = None
+    costs: bool = True
 
 
 class Rule(NamedTuple):

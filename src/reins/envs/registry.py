@@ -5,6 +5,13 @@ from typing import NamedTuple
 
 import gymnasium
 
+from reins.envs.classic import (
+    acrobot,
+    cart_pole,
+    mountain_car,
+    mountain_car_continuous,
+    pendulum,
+)
 from reins.envs.env import Env, Rule
 from reins.envs.gridworld import (
     lap_gridworld,
@@ -34,6 +41,11 @@ class EnvEntry(NamedTuple):
     rule: Callable[[], Rule] | None = None
 
 
+def _alone(env_id: str, build: Callable[[], Env], summary: str) -> dict[str, EnvEntry]:
+    """The entry of an environment without twins, which is both."""
+    return {env_id: EnvEntry(build, env_id, env_id, summary)}
+
+
 _LAP, _LAP_CONSTRAINED = "reins/LapGridWorld-v0", "reins/LapGridWorldConstrained-v0"
 
 ENVS: dict[str, EnvEntry] = {
@@ -50,6 +62,31 @@ ENVS: dict[str, EnvEntry] = {
         constrained=_LAP_CONSTRAINED,
         summary="The same lap; driving anti-clockwise ends the episode.",
         rule=lap_rule,
+    ),
+    **_alone(
+        "reins/CartPole-v1",
+        cart_pole,
+        "Push a cart so that the pole on it stays up; Gymnasium's, compiled.",
+    ),
+    **_alone(
+        "reins/Pendulum-v1",
+        pendulum,
+        "Swing a rod up with a weak motor and hold it there; Gymnasium's, compiled.",
+    ),
+    **_alone(
+        "reins/Acrobot-v1",
+        acrobot,
+        "Swing the tip of two links above their pivot; Gymnasium's, compiled.",
+    ),
+    **_alone(
+        "reins/MountainCar-v0",
+        mountain_car,
+        "Rock a weak car out of a valley; Gymnasium's, compiled.",
+    ),
+    **_alone(
+        "reins/MountainCarContinuous-v0",
+        mountain_car_continuous,
+        "The car in its valley, with a throttle to pay for; Gymnasium's, compiled.",
     ),
 }
 

@@ -55,7 +55,11 @@ def forbid(
         )
 
     return env._replace(
-        name=f"{env.name}+forbidden", reset=reset, step=step, picture=_inner(env)
+        name=f"{env.name}+forbidden",
+        reset=reset,
+        step=step,
+        picture=_inner(env),
+        costs=True,
     )
 
 
@@ -72,7 +76,7 @@ def cost_from(env: Env, cost: CostFunction) -> Env:
         result = result._replace(cost=cost(observation, action))
         return (inner, result.observation), result
 
-    return env._replace(reset=reset, step=step, picture=_inner(env))
+    return env._replace(reset=reset, step=step, picture=_inner(env), costs=True)
 
 
 def _inner(env: Env) -> Callable[[EnvState, EnvState], np.ndarray] | None:

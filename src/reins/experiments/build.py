@@ -1,6 +1,7 @@
 """From a configuration to the agent and environments that it asks for."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,15 +10,21 @@ from gymnasium import spaces
 
 from reins.agents import (
     Agent,
+    a2c,
+    actor_critic,
     binary_classifier,
     gail_constraint,
     icrl,
+    kl_dual,
     normalised,
+    npg,
     ppo,
     ppo_lagrangian,
+    reinforce,
+    trpo,
 )
 from reins.constraints import Constraint, InputSpec, constraint_network
-from reins.critics import value_critic
+from reins.critics import action_value_critic, value_critic
 from reins.data import Demonstrations, check_fit
 from reins.duals import Dual, pid_dual, projected_dual, softplus_dual
 from reins.envs import (
@@ -30,7 +37,7 @@ from reins.envs import (
     twin_ids,
     with_cost,
 )
-from reins.errors import ConfigError, DataError
+from reins.errors import CapabilityError, ConfigError, DataError
 from reins.experiments.config import (
     ConstraintConfig,
     CostConfig,
@@ -84,7 +91,7 @@ def _train_task(config: TrainConfig) -> Task:
         constraint = load_constraint(config.constraint)
         check_constraint(constraint, env, config.constraint)
         env = with_cost(env, constraint.cost)
-    agent = (_ppo if config.agent == "ppo" else _ppo_lagrangian)(env, config)
+    agent = _BUILDERS[config.agent](env, config)
     return Task(agent, env, judged, nominal, _evaluation_episodes(env, config.run))
 
 
@@ -239,6 +246,122 @@ def _ppo_lagrangian(env: Env | HostEnv, config: TrainConfig | LearnConfig) -> Ag
     return _normalised(agent, env, config)
 
 
+def _reinforce(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    if config.run.rollout_steps < env.horizon:
+        raise ConfigError(
+            f"`reinforce` was asked to learn from {config.run.rollout_steps} steps of "
+            f"each environment at a time; episodes of {env.name} last up to "
+            f"{env.horizon}, and it needs whole ones. Use --rollout-steps "
+            f"{2 * env.horizon}, say."
+        )
+    policy, critic, optimizer = _parts(env, config, steps=config.run.updates)
+    settings = config.gradient
+    by_state = settings.baseline == "state"
+    agent = reinforce(
+        policy,
+        optimizer,
+        horizon=env.horizon,
+        baseline=settings.baseline,
+        critic=critic if by_state else None,
+        critic_optimizer=_critic_optimizer(config) if by_state else None,
+        critic_epochs=settings.critic_epochs,
+        credit=settings.credit,
+        discount=config.ppo.discount,
+        discount_states=settings.discount_states,
+        entropy_weight=config.ppo.entropy_weight,
+    )
+    return _normalised(agent, env, config)
+
+
+def _actor_critic(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    policy, critic, optimizer = _parts(env, config, steps=config.run.updates)
+    settings, space = config.gradient, env.action_space
+    if settings.critic_kind == "q":
+        if not isinstance(space, spaces.Discrete):
+            raise CapabilityError(
+                f"a Q critic was asked for in {env.name}, whose actions are {space}; "
+                "actor-critic sums over finitely many. Use --critic-kind v."
+            )
+        seen = observation_shape(env.observation_space)
+        critic = action_value_critic(seen, int(space.n), hidden=config.ppo.hidden)
+    agent = actor_critic(
+        policy,
+        critic,
+        optimizer,
+        _critic_optimizer(config),
+        critic_kind=settings.critic_kind,
+        critic_target=settings.critic_target,
+        critic_epochs=settings.critic_epochs,
+        advantage=settings.advantage,
+        discount=config.ppo.discount,
+        entropy_weight=config.ppo.entropy_weight,
+    )
+    return _normalised(agent, env, config)
+
+
+def _a2c(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    names = ("discount", "gae_lambda", "entropy_weight", "value_weight")
+    told = {name: getattr(config.ppo, name) for name in names}
+    agent = a2c(*_parts(env, config, steps=config.run.updates), **told)
+    return _normalised(agent, env, config)
+
+
+def _natural(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    policy, critic, _ = _parts(env, config)
+    build = trpo if config.agent == "trpo" else npg
+    agent = build(
+        policy,
+        critic,
+        _critic_optimizer(config),
+        discount=config.ppo.discount,
+        gae_lambda=config.ppo.gae_lambda,
+        kl_bound=config.region.kl_bound,
+        kl_direction=config.region.kl_direction or "old-new",
+        cg_iterations=config.region.cg_iterations,
+        damping=config.region.damping,
+        critic_epochs=config.gradient.critic_epochs,
+        minibatches=config.ppo.minibatches,
+    )
+    return _normalised(agent, env, config)
+
+
+def _kl_dual(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    settings = config.region
+    dual = projected_dual(
+        initial=settings.kl_multiplier, learning_rate=settings.kl_dual_learning_rate
+    )
+    steps = _steps_of_passes(config) * settings.dual_steps
+    agent = kl_dual(
+        *_parts(env, config, steps=steps),
+        dual,
+        discount=config.ppo.discount,
+        gae_lambda=config.ppo.gae_lambda,
+        kl_bound=settings.kl_bound,
+        kl_direction=settings.kl_direction or "new-old",
+        value_weight=config.ppo.value_weight,
+        dual_steps=settings.dual_steps,
+        epochs=config.ppo.epochs,
+        minibatches=config.ppo.minibatches,
+    )
+    return _normalised(agent, env, config)
+
+
+_BUILDERS: dict[str, Callable[[Env | HostEnv, TrainConfig], Agent]] = {
+    "ppo": _ppo,
+    "ppo-lagrangian": _ppo_lagrangian,
+    "reinforce": _reinforce,
+    "actor-critic": _actor_critic,
+    "a2c": _a2c,
+    "npg": _natural,
+    "trpo": _natural,
+    "kl-dual": _kl_dual,
+}
+
+
+def _critic_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    return optax.adam(config.gradient.critic_learning_rate, eps=1e-5)
+
+
 def _normalised(
     agent: Agent, env: Env | HostEnv, config: TrainConfig | LearnConfig
 ) -> Agent:
@@ -261,14 +384,22 @@ def _normalised(
     )
 
 
+def _steps_of_passes(config: TrainConfig | LearnConfig) -> int:
+    """Steps of the optimiser in a whole run of several passes over each batch."""
+    return config.run.updates * config.ppo.epochs * config.ppo.minibatches
+
+
 def _parts(
-    env: Env | HostEnv, config: TrainConfig | LearnConfig
+    env: Env | HostEnv,
+    config: TrainConfig | LearnConfig,
+    *,
+    steps: int | None = None,
 ) -> tuple[Any, Any, Any]:
-    settings, run = config.ppo, config.run
+    """Policy, critic and optimiser; `steps` of it in the run, for its decay."""
+    settings = config.ppo
     rate: Any = settings.learning_rate
     if settings.learning_rate_decay == "linear":
-        steps = run.updates * settings.epochs * settings.minibatches
-        rate = optax.linear_schedule(rate, 0.0, steps)
+        rate = optax.linear_schedule(rate, 0.0, steps or _steps_of_passes(config))
     optimizer = optax.chain(
         optax.clip_by_global_norm(settings.max_gradient_norm),
         optax.adam(rate, eps=1e-5),

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from reins.agents.icrl import BackwardStep
+from reins.agents.reinforce import Baseline, Credit
+from reins.agents.trust_region_step import KLDirection
 from reins.constraints import StopRule
 from reins.constraints.likelihood import Weighting
 from reins.envs import HostOptions, Vectorisation
@@ -17,6 +19,12 @@ from reins.errors import ConfigError, sentence_of_faults, unknown_name
 AGENTS: dict[str, str] = {
     "ppo": "Clipped surrogate, value critic, several passes over each batch.",
     "ppo-lagrangian": "PPO under a budget of cost, held by one dual variable.",
+    "reinforce": "Score function of whole episodes, with every baseline (S3).",
+    "actor-critic": "Score function with advantages of a V or Q critic (S3).",
+    "a2c": "Synchronous advantage actor-critic: one step a batch (S3).",
+    "npg": "Natural policy gradient, by conjugate gradients (S4).",
+    "trpo": "Natural gradient with a line search under a KL bound (S4).",
+    "kl-dual": "Surrogate under a KL bound, held by one dual variable (S4).",
 }
 METHODS: dict[str, str] = {
     "icrl": "Constraint by maximum likelihood with importance weights (S2).",
@@ -105,6 +113,66 @@ class CostConfig:
             _unit("cost_gae_lambda", self.cost_gae_lambda),
         ]
         _refuse("the cost's settings", faults)
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientConfig:
+    """Settings of reinforce and actor-critic, and of critics fitted on their own."""
+
+    baseline: Baseline = "time"
+    """What reinforce subtracts from returns."""
+    credit: Credit = "reward-to-go"
+    """What reinforce weighs a step by."""
+    discount_states: bool = False
+    """Weigh step t of the reward-to-go by discount^t, as the gradient of J asks."""
+    critic_kind: Literal["v", "q"] = "v"
+    """The critic of actor-critic: V(s), or Q(s, .) of discrete actions."""
+    critic_target: Literal["mc", "td"] = "td"
+    """What it is fitted to: returns, or r + discount V(s')."""
+    advantage: Literal["mc", "td"] | None = None
+    """Return less V(s), or TD error; None: td, and with a Q critic its own."""
+    critic_epochs: int = 10
+    """Steps (npg, trpo: passes) of a critic that is fitted on its own, per batch."""
+    critic_learning_rate: float = 1e-3
+    """Step size of Adam for such a critic."""
+
+    def __post_init__(self) -> None:
+        faults = [
+            _positive("critic_epochs", self.critic_epochs),
+            _positive("critic_learning_rate", self.critic_learning_rate),
+        ]
+        _refuse("the policy gradient's settings", faults)
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionConfig:
+    """Settings of the trust region of npg, trpo and kl-dual."""
+
+    kl_bound: float = 0.01
+    """Bound of the mean KL between old and new policy, in nats."""
+    kl_direction: KLDirection | None = None
+    """Which KL; None: old-new for npg and trpo, new-old for kl-dual (S4 (62))."""
+    cg_iterations: int = 10
+    """Iterations of conjugate gradients."""
+    damping: float = 0.1
+    """Added to the Fisher matrix's diagonal."""
+    dual_steps: int = 1
+    """Ascents, and steps of the multiplier, for each batch of kl-dual."""
+    kl_multiplier: float = 7.0
+    """First multiplier of kl-dual, units of standardised advantage per nat."""
+    kl_dual_learning_rate: float = 10.0
+    """Multiplier gained per nat of KL above the bound."""
+
+    def __post_init__(self) -> None:
+        faults = [
+            _positive("kl_bound", self.kl_bound),
+            _positive("cg_iterations", self.cg_iterations),
+            _not_negative("damping", self.damping),
+            _positive("dual_steps", self.dual_steps),
+            _not_negative("kl_multiplier", self.kl_multiplier),
+            _positive("kl_dual_learning_rate", self.kl_dual_learning_rate),
+        ]
+        _refuse("the trust region's settings", faults)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,7 +337,7 @@ class TrainConfig:
     """Train one agent in one environment."""
 
     agent: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="AGENT")]
-    """The agent's name: ppo or ppo-lagrangian."""
+    """The agent's name, out of those that `reins list` shows."""
     env: str
     """The environment's id."""
     constraint: str | None = None
@@ -288,16 +356,41 @@ class TrainConfig:
     cost: tyro.conf.OmitArgPrefixes[CostConfig] = dataclasses.field(
         default_factory=CostConfig
     )
+    gradient: tyro.conf.OmitArgPrefixes[GradientConfig] = dataclasses.field(
+        default_factory=GradientConfig
+    )
+    region: tyro.conf.OmitArgPrefixes[RegionConfig] = dataclasses.field(
+        default_factory=RegionConfig
+    )
 
     def __post_init__(self) -> None:
         if self.agent not in AGENTS:
             raise ConfigError(unknown_name("agent", self.agent, AGENTS))
-        if self.constraint is not None and self.agent == "ppo":
+        if self.constraint is not None and self.agent != "ppo-lagrangian":
             raise ConfigError(
-                f"a constraint ({self.constraint}) was given to `ppo`, which has no "
-                "cost and would ignore it. Use `ppo-lagrangian`."
+                f"a constraint ({self.constraint}) was given to `{self.agent}`, which "
+                "has no cost and would ignore it. Use `ppo-lagrangian`."
             )
-        _check_minibatches(self.run, self.ppo)
+        self._check_used()
+        if "minibatches" in USED[self.agent]:
+            _check_minibatches(self.run, self.ppo)
+
+    def _check_used(self) -> None:
+        """Refuse what this agent would ignore."""
+        given = [
+            field.name
+            for part in (self.ppo, self.cost, self.gradient, self.region)
+            for field in dataclasses.fields(part)
+            if getattr(part, field.name) != field.default
+        ]
+        ignored = [name for name in given if name not in USED[self.agent]]
+        if ignored:
+            options = ", ".join(map(_option, ignored))
+            taken = ", ".join(sorted(map(_option, USED[self.agent])))
+            raise ConfigError(
+                f"{options} was given to `{self.agent}`, which would ignore it. It "
+                f"takes {taken}."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -336,6 +429,36 @@ class LearnConfig:
         """The method, by which the summary names the agent."""
         return self.method
 
+
+_ANY = {
+    *("hidden", "log_std", "discount"),
+    *("normalise_observations", "normalise_rewards"),
+}
+_STEPPED = {*_ANY, "learning_rate", "learning_rate_decay", "max_gradient_norm"}
+_PPO = {field.name for field in dataclasses.fields(PPOConfig)}
+_CRITIC = {"critic_epochs", "critic_learning_rate"}
+_REGION = {"gae_lambda", "minibatches", "kl_bound", "kl_direction"}
+_NATURAL = {*_ANY, *_CRITIC, *_REGION, "cg_iterations", "damping"}
+USED: dict[str, set[str]] = {
+    "ppo": _PPO,
+    "ppo-lagrangian": _PPO | {field.name for field in dataclasses.fields(CostConfig)},
+    "reinforce": {
+        *(*_STEPPED, *_CRITIC, "entropy_weight"),
+        *("baseline", "credit", "discount_states"),
+    },
+    "actor-critic": {
+        *(*_STEPPED, *_CRITIC, "entropy_weight"),
+        *("critic_kind", "critic_target", "advantage"),
+    },
+    "a2c": {*_STEPPED, "gae_lambda", "entropy_weight", "value_weight"},
+    "npg": _NATURAL,
+    "trpo": _NATURAL,
+    "kl-dual": {
+        *(*_STEPPED, *_REGION, "value_weight", "epochs"),
+        *("dual_steps", "kl_multiplier", "kl_dual_learning_rate"),
+    },
+}
+"""The settings that each agent listens to; others are refused, not ignored."""
 
 COMMANDS: dict[type, str] = {TrainConfig: "train", LearnConfig: "learn-constraint"}
 

@@ -39,7 +39,7 @@ def judge(
     """
     judged = episodes_of(task.return_env, policy, key, episodes, open_vector)
     found = {"return": jnp.mean(judged.returns)}
-    if isinstance(task.violation_env, HostEnv) and not task.violation_env.costs:
+    if not task.violation_env.costs:
         return found
     if task.violation_env is not task.return_env:
         judged = episodes_of(task.violation_env, policy, key, episodes, open_vector)
