@@ -33,6 +33,7 @@ from reins.experiments.lab.run import run_study
 from reins.experiments.lab.studies import STUDIES, kind_of
 from reins.experiments.record import SUMMARY_FILE, SUMMARY_SCHEMA, default_folder
 from reins.experiments.report import Terminal, complain, names_table
+from reins.experiments.reproduce import ReproduceConfig, reproduce
 from reins.experiments.watch import Showing, watch
 
 
@@ -141,6 +142,18 @@ class CheckEnv:
     """Episodes of random actions."""
     steps: int = 1000
     """Most steps of each."""
+    output: Common = dataclasses.field(default_factory=Output)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reproduce:
+    """Work off the runs of a table; call again to go on."""
+
+    table: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")]
+    """The table's name: lectures."""
+    config: tyro.conf.OmitArgPrefixes[ReproduceConfig] = dataclasses.field(
+        default_factory=ReproduceConfig
+    )
     output: Common = dataclasses.field(default_factory=Output)
 
 
@@ -272,6 +285,7 @@ Command = (
     | Annotated[Watch, tyro.conf.subcommand("watch")]
     | Annotated[CheckEnv, tyro.conf.subcommand("check-env")]
     | Annotated[Lab, tyro.conf.subcommand("lab"), tyro.conf.CascadeSubcommandArgs]
+    | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[DemonstrationsCommand, tyro.conf.subcommand("demonstrations")]
 )
@@ -293,7 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     if command.output.json:
         print(json.dumps(summary, indent=2))
-    return 2 if summary.get("errors") else 0
+    return 2 if summary.get("errors") or summary.get("failures") else 0
 
 
 def _carry_out(command: Any, out: Path | None, terminal: Terminal) -> dict[str, Any]:
@@ -304,6 +318,9 @@ def _carry_out(command: Any, out: Path | None, terminal: Terminal) -> dict[str, 
             return run.start(config, out or default_folder(config.agent), terminal)
         case Demo(config=settings):
             return run.demo(out or Path("runs/demo"), settings, terminal)
+        case Reproduce(table=table, config=config):
+            where = out or Path("results") / table
+            return reproduce(table, config, where, terminal)
         case Resume(folder=folder):
             return _copied(run.resume(folder, terminal), folder, out)
         case Evaluate(folder=folder):

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from reins.data import Demonstrations
-from reins.errors import DataError, sentence_of_faults, unknown_name
+from reins.errors import ConfigError, DataError, sentence_of_faults, unknown_name
 
 DEMONSTRATIONS_SCHEMA = "reins.demonstrations/1"
 
@@ -36,6 +36,17 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def check_out(out: Path) -> None:
+    """Raises: ConfigError when results cannot go there."""
+    there = next(x for x in (out, *out.absolute().parents) if x.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        what = "cannot be written" if there.is_dir() else "is a file"
+        raise ConfigError(
+            f"results were to go to {out}, which cannot be a folder: "
+            f"{there} {what}. Choose another --out."
+        )
 
 
 def write_json(path: Path, record: Any) -> None:

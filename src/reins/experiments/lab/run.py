@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reins.errors import ConfigError
-from reins.experiments.files import write_json, write_whole
+from reins.experiments.files import check_out, write_json, write_whole
 from reins.experiments.lab.studies import STUDIES, kind_of
 from reins.experiments.record import SUMMARY_FILE, SUMMARY_SCHEMA, versions
 from reins.experiments.report import Terminal, sheet_table
@@ -29,7 +29,7 @@ def run_study(config: Any, out: Path, terminal: Terminal) -> Summary:
 
     Raises: ConfigError when the folder cannot be written.
     """
-    check_folder(out)
+    check_out(out)
     name, kind = kind_of(config)
     began = time.monotonic()
     with terminal.progress(100, unit="", patience=5.0) as bar:
@@ -69,7 +69,7 @@ def write_study(
     Raises: ConfigError when the folder cannot be written.
     """
     out = Path(out)
-    check_folder(out)
+    check_out(out)
     figure = STUDIES[study.name].draw(study)
     write_whole(out / ROWS_FILE, lambda stream: stream.write(_as_csv(study)))
     write_whole(
@@ -87,17 +87,6 @@ def write_study(
     }
     write_json(out / SUMMARY_FILE, summary)
     return summary
-
-
-def check_folder(out: Path) -> None:
-    """Raises: ConfigError when results cannot go there."""
-    there = next(x for x in (out, *out.absolute().parents) if x.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
-        what = "cannot be written" if there.is_dir() else "is a file"
-        raise ConfigError(
-            f"results of the lab were to go to {out}, which cannot be a folder: "
-            f"{there} {what}. Choose another --out."
-        )
 
 
 def _in_threads(

@@ -1,0 +1,89 @@
+"""A table's queue: cells are done once, resume, and fail alone."""
+
+import json
+
+import pytest
+
+from reins.cli import main
+from reins.errors import RunError
+from reins.experiments import reproduce as queue
+from reins.experiments.config import AGENTS, USED
+from reins.experiments.report import Terminal
+from reins.experiments.reproduce import REPRODUCTIONS, ReproduceConfig
+
+QUIET = Terminal(quiet=True)
+ONE = ["reproduce", "lectures", "--only", "CartPole-v1/a2c", "--seeds", "1"]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("queue")
+    assert main([*ONE, "--scale", "0.002", "--out", str(folder), "--quiet"]) == 0
+    return folder
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_a_cell_leaves_a_run_and_the_table_shows_it(out):
+    summary = read(out / "summary.json")
+    (row,) = summary["tables"]["CartPole-v1"].values()
+    assert row["agent"] == "a2c"
+    assert row["steps"] == 600 // 256 * 256 + 256
+    assert (
+        row["final_return"]
+        == read(out / "CartPole-v1/a2c/summary.json")["final_return"]
+    )
+    assert summary["failures"] == {}
+    assert (out / "CartPole-v1" / "curves.png").exists()
+
+
+def test_what_is_finished_is_not_run_again(out):
+    checkpoint = next((out / "CartPole-v1/a2c/checkpoints").iterdir())
+    before = checkpoint.read_bytes()
+    assert main([*ONE, "--scale", "0.002", "--out", str(out), "--quiet"]) == 0
+    assert checkpoint.read_bytes() == before
+
+
+def test_other_settings_in_the_same_folder_are_refused(out, capsys):
+    assert main([*ONE, "--scale", "0.01", "--out", str(out), "--quiet"]) == 2
+    failures = read(out / "summary.json")["failures"]
+    assert "a run of other settings" in failures["CartPole-v1/a2c"]
+
+
+def test_a_cell_that_fails_does_not_stop_the_others(tmp_path, monkeypatch):
+    begun = []
+
+    def start(config, folder, terminal):
+        begun.append(config.agent)
+        if config.agent == "npg":
+            raise RunError("out of luck")
+
+    monkeypatch.setattr(queue, "start", start)
+    settings = ReproduceConfig(only=("CartPole-v1/npg", "CartPole-v1/trpo"))
+    summary = queue.reproduce("lectures", settings, tmp_path, QUIET)
+    assert begun == ["npg", "trpo"]
+    assert summary["failures"] == {"CartPole-v1/npg": "out of luck"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lecture"], "Did you mean `lectures`?"),
+        (["lectures", "--only", "Chess"], "no cell of lectures"),
+        (["lectures", "--scale", "0"], "scale must be positive"),
+    ],
+)
+def test_wrong_input_ends_with_a_sentence(arguments, message, tmp_path, capsys):
+    assert main(["reproduce", *arguments, "--out", str(tmp_path / "x")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("name", REPRODUCTIONS)
+def test_cells_have_names_of_their_own_and_cover_every_agent(name):
+    cells = REPRODUCTIONS[name]()
+    assert len({(c.table, c.name) for c in cells}) == len(cells)
+    assert {c.config.agent for c in cells} == set(AGENTS) - {"ppo-lagrangian"}
+    assert {c.config.agent for c in cells} <= set(USED)
