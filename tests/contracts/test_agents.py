@@ -15,7 +15,10 @@ from reins.agents import (
     a2c,
     actor_critic,
     binary_classifier,
+    es,
     gail_constraint,
+    genetic,
+    hill_climbing,
     icrl,
     kl_dual,
     normalised,
@@ -57,6 +60,7 @@ def policy_gradient_agent(build, env: Env, *parts, **options):
 
 JUDGE, STEPS = value_critic(2, hidden=()), optax.adam(1e-2)
 WITH_CRITIC = {"baseline": "state", "critic": JUDGE, "critic_optimizer": STEPS}
+POPULATION = {"horizon": HORIZON, "environments": 4}
 
 
 def lagrangian(env: Env):
@@ -126,6 +130,14 @@ AGENTS: dict[str, Callable] = {
         critic_kind="q",
     ),
     "a2c": lambda env: policy_gradient_agent(a2c, env, JUDGE, STEPS),
+    "es": lambda env: policy_gradient_agent(es, env, STEPS, **POPULATION),
+    "hill-climbing": lambda env: policy_gradient_agent(
+        hill_climbing, env, **POPULATION
+    ),
+    "genetic": lambda env: policy_gradient_agent(genetic, env, **POPULATION),
+    "es-normalised": lambda env: in_own_units(
+        policy_gradient_agent(es, env, STEPS, **POPULATION)
+    ),
     "icrl": lambda env: constraint_agent(icrl, lagrangian(env)),
     "icrl-normalised": lambda env: constraint_agent(
         icrl, in_own_units(lagrangian(env))
@@ -158,6 +170,7 @@ CASES = [(name, DISCRETE) for name in AGENTS]
 CASES += [(name, CONTINUOUS) for name in ("ppo", "ppo-normalised", "ppo-lagrangian")]
 CASES += [(name, CONTINUOUS) for name in ("npg", "trpo", "kl-dual")]
 CASES += [(name, CONTINUOUS) for name in ("reinforce", "actor-critic", "a2c")]
+CASES += [(name, CONTINUOUS) for name in ("es", "hill-climbing", "genetic")]
 
 
 @pytest.fixture(

@@ -62,9 +62,9 @@ def test_every_agent_is_built_from_its_name(agent):
     task = build(TrainConfig(agent, "reins/CartPole-v1", run=SMALL))
     state = jax.eval_shape(task.agent.init, jax.random.key(0))
     actions = jax.eval_shape(
-        task.agent.act, state, jnp.zeros((3, 4)), jax.random.key(0)
+        task.agent.act, state, jnp.zeros((2, 4)), jax.random.key(0)
     )
-    assert actions.shape == (3,)
+    assert actions.shape == (2,)
     assert not task.violation_env.costs
 
 
@@ -87,7 +87,7 @@ def test_an_option_that_an_agent_would_ignore_is_refused(agent, parts, option):
 def test_every_setting_has_an_agent_that_listens_to_it():
     known = {
         field.name
-        for part in (PPOConfig, CostConfig, GradientConfig, RegionConfig)
+        for part in TrainConfig("ppo", LAP).parts()
         for field in dataclasses.fields(part)
     }
     assert set().union(*USED.values()) == known
@@ -98,6 +98,12 @@ def test_reinforce_needs_whole_episodes():
     short = RunConfig(seeds=1, environments=2, rollout_steps=200)
     with pytest.raises(ConfigError, match=r"up to 500.*--rollout-steps 1000"):
         build(TrainConfig("reinforce", "reins/CartPole-v1", run=short))
+
+
+@pytest.mark.parametrize("agent", ["es", "hill-climbing", "genetic"])
+def test_a_population_needs_environments_that_act_each_for_itself(agent):
+    with pytest.raises(CapabilityError, match="a population needs one each"):
+        build(TrainConfig(agent, "CartPole-v1", run=SMALL))
 
 
 def test_a_q_critic_needs_discrete_actions():

@@ -3,6 +3,8 @@
 from reins.agents.a2c import a2c
 from reins.agents.actor_critic import actor_critic
 from reins.agents.agent import Agent
+from reins.agents.evolution import es
+from reins.agents.gradient_free import genetic, hill_climbing
 from reins.agents.icrl import (
     binary_classifier,
     constraint_learner,
@@ -23,7 +25,10 @@ __all__ = [
     "actor_critic",
     "binary_classifier",
     "constraint_learner",
+    "es",
     "gail_constraint",
+    "genetic",
+    "hill_climbing",
     "icrl",
     "kl_dual",
     "normalised",

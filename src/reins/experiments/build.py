@@ -13,7 +13,10 @@ from reins.agents import (
     a2c,
     actor_critic,
     binary_classifier,
+    es,
     gail_constraint,
+    genetic,
+    hill_climbing,
     icrl,
     kl_dual,
     normalised,
@@ -246,14 +249,18 @@ def _ppo_lagrangian(env: Env | HostEnv, config: TrainConfig | LearnConfig) -> Ag
     return _normalised(agent, env, config)
 
 
-def _reinforce(env: Env | HostEnv, config: TrainConfig) -> Agent:
+def _check_whole_episodes(env: Env | HostEnv, config: TrainConfig) -> None:
     if config.run.rollout_steps < env.horizon:
         raise ConfigError(
-            f"`reinforce` was asked to learn from {config.run.rollout_steps} steps of "
-            f"each environment at a time; episodes of {env.name} last up to "
+            f"`{config.agent}` was asked to learn from {config.run.rollout_steps} "
+            f"steps of each environment at a time; episodes of {env.name} last up to "
             f"{env.horizon}, and it needs whole ones. Use --rollout-steps "
             f"{2 * env.horizon}, say."
         )
+
+
+def _reinforce(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    _check_whole_episodes(env, config)
     policy, critic, optimizer = _parts(env, config, steps=config.run.updates)
     settings = config.gradient
     by_state = settings.baseline == "state"
@@ -346,6 +353,32 @@ def _kl_dual(env: Env | HostEnv, config: TrainConfig) -> Agent:
     return _normalised(agent, env, config)
 
 
+def _population(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    if isinstance(env, HostEnv):
+        raise CapabilityError(
+            f"`{config.agent}` was asked for in {env.name}, which is stepped outside "
+            "JAX; there all environments act by one policy, and a population needs one "
+            "each. Use a compiled environment (`reins list`)."
+        )
+    _check_whole_episodes(env, config)
+    policy, _, optimizer = _parts(env, config, steps=config.run.updates)
+    settings = config.population
+    told: dict[str, Any] = {
+        "horizon": env.horizon,
+        "environments": config.run.environments,
+        "std": settings.std,
+        "deterministic": settings.deterministic,
+    }
+    if config.agent == "es":
+        shaping = {"ranked": settings.ranked, "weight_decay": settings.weight_decay}
+        agent = es(policy, optimizer, **told, **shaping)
+    elif config.agent == "genetic":
+        agent = genetic(policy, **told, elite=settings.elite)
+    else:
+        agent = hill_climbing(policy, **told)
+    return _normalised(agent, env, config)
+
+
 _BUILDERS: dict[str, Callable[[Env | HostEnv, TrainConfig], Agent]] = {
     "ppo": _ppo,
     "ppo-lagrangian": _ppo_lagrangian,
@@ -355,6 +388,9 @@ _BUILDERS: dict[str, Callable[[Env | HostEnv, TrainConfig], Agent]] = {
     "npg": _natural,
     "trpo": _natural,
     "kl-dual": _kl_dual,
+    "es": _population,
+    "hill-climbing": _population,
+    "genetic": _population,
 }
 
 

@@ -25,6 +25,9 @@ AGENTS: dict[str, str] = {
     "npg": "Natural policy gradient, by conjugate gradients (S4).",
     "trpo": "Natural gradient with a line search under a KL bound (S4).",
     "kl-dual": "Surrogate under a KL bound, held by one dual variable (S4).",
+    "es": "Evolution strategies: a population, one environment to each (S3).",
+    "hill-climbing": "The best of a policy and its perturbations (S3).",
+    "genetic": "Truncation selection: the best survive, the rest are children (S3).",
 }
 METHODS: dict[str, str] = {
     "icrl": "Constraint by maximum likelihood with importance weights (S2).",
@@ -173,6 +176,30 @@ class RegionConfig:
             _positive("kl_dual_learning_rate", self.kl_dual_learning_rate),
         ]
         _refuse("the trust region's settings", faults)
+
+
+@dataclasses.dataclass(frozen=True)
+class PopulationConfig:
+    """Settings of es, hill-climbing and genetic; `environments` is the population."""
+
+    std: float = 0.05
+    """Deviation of the perturbations of parameters."""
+    ranked: bool = True
+    """es: shape scores into ranks."""
+    weight_decay: float = 0.0
+    """es: pull of the parameters towards 0."""
+    elite: int | None = None
+    """genetic: how many survive; None: a quarter."""
+    deterministic: bool = True
+    """Act by the policy's mode, so that all chance is in the parameters."""
+
+    def __post_init__(self) -> None:
+        faults = [
+            _positive("std", self.std),
+            _not_negative("weight_decay", self.weight_decay),
+            _positive("elite", 1 if self.elite is None else self.elite),
+        ]
+        _refuse("the population's settings", faults)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -362,6 +389,9 @@ class TrainConfig:
     region: tyro.conf.OmitArgPrefixes[RegionConfig] = dataclasses.field(
         default_factory=RegionConfig
     )
+    population: tyro.conf.OmitArgPrefixes[PopulationConfig] = dataclasses.field(
+        default_factory=PopulationConfig
+    )
 
     def __post_init__(self) -> None:
         if self.agent not in AGENTS:
@@ -375,11 +405,15 @@ class TrainConfig:
         if "minibatches" in USED[self.agent]:
             _check_minibatches(self.run, self.ppo)
 
+    def parts(self) -> tuple[Any, ...]:
+        """The settings that some agents listen to, and others do not."""
+        return self.ppo, self.cost, self.gradient, self.region, self.population
+
     def _check_used(self) -> None:
         """Refuse what this agent would ignore."""
         given = [
             field.name
-            for part in (self.ppo, self.cost, self.gradient, self.region)
+            for part in self.parts()
             for field in dataclasses.fields(part)
             if getattr(part, field.name) != field.default
         ]
@@ -438,6 +472,7 @@ _STEPPED = {*_ANY, "learning_rate", "learning_rate_decay", "max_gradient_norm"}
 _PPO = {field.name for field in dataclasses.fields(PPOConfig)}
 _CRITIC = {"critic_epochs", "critic_learning_rate"}
 _REGION = {"gae_lambda", "minibatches", "kl_bound", "kl_direction"}
+_PERTURBED = {"std", "deterministic"}
 _NATURAL = {*_ANY, *_CRITIC, *_REGION, "cg_iterations", "damping"}
 USED: dict[str, set[str]] = {
     "ppo": _PPO,
@@ -457,6 +492,9 @@ USED: dict[str, set[str]] = {
         *(*_STEPPED, *_REGION, "value_weight", "epochs"),
         *("dual_steps", "kl_multiplier", "kl_dual_learning_rate"),
     },
+    "es": {*_STEPPED, *_PERTURBED, "ranked", "weight_decay"} - {"discount"},
+    "hill-climbing": {*_ANY, *_PERTURBED} - {"discount"},
+    "genetic": {*_ANY, *_PERTURBED, "elite"} - {"discount"},
 }
 """The settings that each agent listens to; others are refused, not ignored."""
 

@@ -9,6 +9,7 @@ from reins.errors import ConfigError, ReinsError, unknown_name
 from reins.experiments import plot
 from reins.experiments.config import (
     GradientConfig,
+    PopulationConfig,
     PPOConfig,
     RunConfig,
     TrainConfig,
@@ -51,7 +52,9 @@ def lectures() -> list[Cell]:
 _WHOLE = RunConfig(steps=300_000, environments=4, rollout_steps=1000)
 _SHORT = RunConfig(steps=300_000, environments=8, rollout_steps=32)
 _BATCH = RunConfig(steps=300_000, environments=10, rollout_steps=200)
+_POPULATION = RunConfig(steps=600_000, environments=20, rollout_steps=1000)
 _FAST = PPOConfig(learning_rate=3e-3)
+_WIDE = PopulationConfig(std=0.3)
 
 _CARTPOLE: list[tuple[str, str, dict[str, Any]]] = [
     ("ppo", "ppo", {"run": _BATCH}),
@@ -81,6 +84,9 @@ _CARTPOLE: list[tuple[str, str, dict[str, Any]]] = [
     ("npg", "npg", {"run": _BATCH}),
     ("trpo", "trpo", {"run": _BATCH}),
     ("kl-dual", "kl-dual", {"run": _BATCH}),
+    ("es", "es", {"run": _POPULATION, "ppo": PPOConfig(learning_rate=0.05)}),
+    ("hill-climbing", "hill-climbing", {"run": _POPULATION, "population": _WIDE}),
+    ("genetic", "genetic", {"run": _POPULATION, "population": _WIDE}),
 ]
 _PENDULUM_RUN = RunConfig(steps=600_000, environments=10, rollout_steps=200)
 _LOW = PPOConfig(discount=0.95)
