@@ -106,7 +106,7 @@ def test_the_printed_bound_fails_in_61_percent_of_random_cases():
         )
     )
     fails, negative = np.mean(exact > printed), np.mean(printed < 0)
-    # 0.62 and 0.50 over 20,000 cases (correction 1: 0.61); the standard error here is 0.008.
+    # 0.62 and 0.50 over 20,000 cases (correction 1: 0.61); standard error 0.008.
     assert abs(fails - 0.61) < 0.04
     assert abs(negative - 0.50) < 0.04
 
