@@ -319,7 +319,7 @@ def _carry_out(command: Any, out: Path | None, terminal: Terminal) -> dict[str, 
         case Demo(config=settings):
             return run.demo(out or Path("runs/demo"), settings, terminal)
         case Reproduce(table=table, config=config):
-            where = out or Path("results") / table
+            where = out or Path("runs") / table
             return reproduce(table, config, where, terminal)
         case Resume(folder=folder):
             return _copied(run.resume(folder, terminal), folder, out)
