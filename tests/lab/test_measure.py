@@ -111,6 +111,23 @@ def test_the_bias_of_self_normalised_weights_falls_with_samples():
     assert few.low > 0
 
 
+@pytest.mark.parametrize("problem", ["bandit", "linear-quadratic"])
+def test_every_estimate_holds_its_own_antithetic_pairs(problem):
+    """Pairs lay half a draw apart, and were dealt out to different estimates."""
+
+    def mean_of_noise(samples, mean, scores):
+        return -jnp.sum(mean * jnp.mean(samples - jax.lax.stop_gradient(mean), axis=0))
+
+    found = one(
+        mean_of_noise,
+        problem,
+        target="smoothed J",
+        options=Options(antithetic=True),
+        samples=4,
+    )
+    assert found.statistics.trace_covariance.value < 1e-10
+
+
 def test_samples_that_are_too_few_are_left_out():
     found = measure(
         "evolution_antithetic", "bandit", key=KEY, samples=(1, 2), repeats=10

@@ -14,9 +14,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from reins.credit import total_returns
-from reins.estimators import antithetic_normal
 from reins.lab.problem import Options, Quantities, States
-from reins.lab.tables import SMOOTHING, Population, population_quantities
+from reins.lab.tables import (
+    SMOOTHING,
+    Population,
+    perturbations,
+    population_quantities,
+)
 from reins.tabular import (
     LinearPolicy,
     LinearQuadratic,
@@ -269,8 +273,8 @@ def _draw_population(antithetic: bool) -> Callable[..., Population]:
     def draw(tables: TrajectoryTables, key: Key, n: int) -> Population:
         keys = jax.random.split(key)
         gain, offset, log_std = tables.acting
-        normal = antithetic_normal if antithetic else _independent_normal
-        samples = jnp.stack([gain, offset]) + SMOOTHING * normal(keys[0], n, 2)
+        noise = perturbations(keys[0], n, 2, antithetic=antithetic)
+        samples = jnp.stack([gain, offset]) + SMOOTHING * noise
         policies = LinearPolicy(samples[:, 0], samples[:, 1], log_std)
         played = sample_linear_quadratic(tables.problem, policies, keys[1], n=n)
         mask, discount = jnp.ones_like(played.rewards, bool), tables.problem.discount
@@ -278,10 +282,6 @@ def _draw_population(antithetic: bool) -> Callable[..., Population]:
         return Population(samples, scores)
 
     return draw
-
-
-def _independent_normal(key: Key, n: int, d: int) -> Float[Array, "n d"]:
-    return jax.random.normal(key, (n, d))
 
 
 def _population(spec: LinearQuadraticSpec, options: Options) -> Any:

@@ -4,6 +4,7 @@ from reins.lab.tables.constraint import MOST_TRAJECTORIES
 from reins.lab.tables.population import (
     SMOOTHING,
     Population,
+    perturbations,
     population_quantities,
 )
 from reins.lab.tables.problem import tabular_problem
@@ -19,6 +20,7 @@ __all__ = [
     "StateTables",
     "TableSpec",
     "TrajectoryTables",
+    "perturbations",
     "population_quantities",
     "tabular_problem",
 ]

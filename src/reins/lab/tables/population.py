@@ -27,16 +27,20 @@ class Population(NamedTuple):
     scores: Float[Array, " N"]
 
 
+def perturbations(key: Key, n: int, d: int, *, antithetic: bool) -> Float[Array, "n d"]:
+    """Standard normals; opposite ones side by side, as rows are dealt out in order."""
+    if not antithetic:
+        return jax.random.normal(key, (n, d))
+    halves = antithetic_normal(key, n, d).reshape(2, -1, d)
+    return halves.swapaxes(0, 1).reshape(n, d)
+
+
 @cache
 def _draw_population(antithetic: bool) -> Callable[..., Population]:
     def draw(tables: TrajectoryTables, key: Key, n: int) -> Population:
         keys = jax.random.split(key)
         mean = tables.acting[0].reshape(-1)
-        if antithetic:  # a pair side by side: rows are dealt out in order
-            halves = antithetic_normal(keys[0], n, mean.size).reshape(2, -1, mean.size)
-            noise = halves.swapaxes(0, 1).reshape(n, mean.size)
-        else:
-            noise = jax.random.normal(keys[0], (n, mean.size))
+        noise = perturbations(keys[0], n, mean.size, antithetic=antithetic)
         samples = mean + SMOOTHING * noise
         logits = samples.reshape(n, 1, *tables.log_prior.shape)
 
