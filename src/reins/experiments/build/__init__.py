@@ -1,0 +1,18 @@
+"""From a configuration to everything that its run needs."""
+
+from reins.experiments.build.inputs import (
+    check_constraint,
+    check_demonstrations,
+    input_spec,
+    normalised_by,
+)
+from reins.experiments.build.task import Task, build
+
+__all__ = [
+    "Task",
+    "build",
+    "check_constraint",
+    "check_demonstrations",
+    "input_spec",
+    "normalised_by",
+]

@@ -1,0 +1,201 @@
+"""The agent of each name, from a configuration."""
+
+from collections.abc import Callable
+from typing import Any
+
+from gymnasium import spaces
+
+from reins.agents import (
+    Agent,
+    a2c,
+    actor_critic,
+    es,
+    genetic,
+    hill_climbing,
+    kl_dual,
+    npg,
+    ppo,
+    ppo_lagrangian,
+    reinforce,
+    trpo,
+)
+from reins.critics import action_value_critic
+from reins.duals import projected_dual
+from reins.envs import Env, HostEnv
+from reins.errors import CapabilityError, ConfigError
+from reins.experiments.build.parts import (
+    agent_parts,
+    cost_dual,
+    critic_optimizer,
+    in_deviations,
+    pass_settings,
+    steps_of_passes,
+)
+from reins.experiments.config import LearnConfig, TrainConfig
+from reins.policies.policy import observation_shape
+
+
+def build_ppo(env: Env | HostEnv, config: TrainConfig | LearnConfig) -> Agent:
+    """PPO, as both commands use it."""
+    agent = ppo(*agent_parts(env, config), **pass_settings(config.ppo))
+    return in_deviations(agent, env, config)
+
+
+def build_ppo_lagrangian(
+    env: Env | HostEnv, config: TrainConfig | LearnConfig
+) -> Agent:
+    """PPO under a budget of cost, as both commands use it."""
+    agent = ppo_lagrangian(
+        *agent_parts(env, config),
+        cost_dual(config.cost),
+        horizon=env.horizon,
+        budget=config.cost.budget,
+        cost_gae_lambda=config.cost.cost_gae_lambda,
+        **pass_settings(config.ppo),
+    )
+    return in_deviations(agent, env, config)
+
+
+def _check_whole_episodes(env: Env | HostEnv, config: TrainConfig) -> None:
+    if config.run.rollout_steps < env.horizon:
+        raise ConfigError(
+            f"`{config.agent}` was asked to learn from {config.run.rollout_steps} "
+            f"steps of each environment at a time; episodes of {env.name} last up to "
+            f"{env.horizon}, and it needs whole ones. Use --rollout-steps "
+            f"{2 * env.horizon}, say."
+        )
+
+
+def _reinforce(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    _check_whole_episodes(env, config)
+    policy, critic, optimizer = agent_parts(env, config, steps=config.run.updates)
+    settings = config.gradient
+    by_state = settings.baseline == "state"
+    agent = reinforce(
+        policy,
+        optimizer,
+        horizon=env.horizon,
+        baseline=settings.baseline,
+        critic=critic if by_state else None,
+        critic_optimizer=critic_optimizer(config) if by_state else None,
+        critic_epochs=settings.critic_epochs,
+        credit=settings.credit,
+        discount=config.ppo.discount,
+        discount_states=settings.discount_states,
+        entropy_weight=config.ppo.entropy_weight,
+    )
+    return in_deviations(agent, env, config)
+
+
+def _actor_critic(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    policy, critic, optimizer = agent_parts(env, config, steps=config.run.updates)
+    settings, space = config.gradient, env.action_space
+    if settings.critic_kind == "q":
+        if not isinstance(space, spaces.Discrete):
+            raise CapabilityError(
+                f"a Q critic was asked for in {env.name}, whose actions are {space}; "
+                "actor-critic sums over finitely many. Use --critic-kind v."
+            )
+        seen = observation_shape(env.observation_space)
+        critic = action_value_critic(seen, int(space.n), hidden=config.ppo.hidden)
+    agent = actor_critic(
+        policy,
+        critic,
+        optimizer,
+        critic_optimizer(config),
+        critic_kind=settings.critic_kind,
+        critic_target=settings.critic_target,
+        critic_epochs=settings.critic_epochs,
+        advantage=settings.advantage,
+        discount=config.ppo.discount,
+        entropy_weight=config.ppo.entropy_weight,
+    )
+    return in_deviations(agent, env, config)
+
+
+def _a2c(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    names = ("discount", "gae_lambda", "entropy_weight", "value_weight")
+    told = {name: getattr(config.ppo, name) for name in names}
+    agent = a2c(*agent_parts(env, config, steps=config.run.updates), **told)
+    return in_deviations(agent, env, config)
+
+
+def _natural(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    policy, critic, _ = agent_parts(env, config)
+    build = trpo if config.agent == "trpo" else npg
+    agent = build(
+        policy,
+        critic,
+        critic_optimizer(config),
+        discount=config.ppo.discount,
+        gae_lambda=config.ppo.gae_lambda,
+        kl_bound=config.region.kl_bound,
+        kl_direction=config.region.kl_direction or "old-new",
+        cg_iterations=config.region.cg_iterations,
+        damping=config.region.damping,
+        critic_epochs=config.gradient.critic_epochs,
+        minibatches=config.ppo.minibatches,
+    )
+    return in_deviations(agent, env, config)
+
+
+def _kl_dual(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    settings = config.region
+    dual = projected_dual(
+        initial=settings.kl_multiplier, learning_rate=settings.kl_dual_learning_rate
+    )
+    steps = steps_of_passes(config) * settings.dual_steps
+    agent = kl_dual(
+        *agent_parts(env, config, steps=steps),
+        dual,
+        discount=config.ppo.discount,
+        gae_lambda=config.ppo.gae_lambda,
+        kl_bound=settings.kl_bound,
+        kl_direction=settings.kl_direction or "new-old",
+        value_weight=config.ppo.value_weight,
+        dual_steps=settings.dual_steps,
+        epochs=config.ppo.epochs,
+        minibatches=config.ppo.minibatches,
+    )
+    return in_deviations(agent, env, config)
+
+
+def _population(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    if isinstance(env, HostEnv):
+        raise CapabilityError(
+            f"`{config.agent}` was asked for in {env.name}, which is stepped outside "
+            "JAX; there all environments act by one policy, and a population needs one "
+            "each. Use a compiled environment (`reins list`)."
+        )
+    _check_whole_episodes(env, config)
+    policy, _, optimizer = agent_parts(env, config, steps=config.run.updates)
+    settings = config.population
+    told: dict[str, Any] = {
+        "horizon": env.horizon,
+        "environments": config.run.environments,
+        "std": settings.std,
+        "deterministic": settings.deterministic,
+    }
+    if config.agent == "es":
+        shaping = {"ranked": settings.ranked, "weight_decay": settings.weight_decay}
+        agent = es(policy, optimizer, **told, **shaping)
+    elif config.agent == "genetic":
+        agent = genetic(policy, **told, elite=settings.elite)
+    else:
+        agent = hill_climbing(policy, **told)
+    return in_deviations(agent, env, config)
+
+
+BUILDERS: dict[str, Callable[[Env | HostEnv, TrainConfig], Agent]] = {
+    "ppo": build_ppo,
+    "ppo-lagrangian": build_ppo_lagrangian,
+    "reinforce": _reinforce,
+    "actor-critic": _actor_critic,
+    "a2c": _a2c,
+    "npg": _natural,
+    "trpo": _natural,
+    "kl-dual": _kl_dual,
+    "es": _population,
+    "hill-climbing": _population,
+    "genetic": _population,
+}

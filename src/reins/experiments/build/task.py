@@ -1,0 +1,128 @@
+"""From a configuration to the agent and environments that it asks for."""
+
+from typing import NamedTuple
+
+import optax
+
+from reins.agents import Agent, binary_classifier, gail_constraint, icrl
+from reins.constraints import constraint_network
+from reins.envs import (
+    Env,
+    HostEnv,
+    constrained_twin,
+    make_env,
+    nominal_twin,
+    twin_ids,
+    with_cost,
+)
+from reins.errors import ConfigError
+from reins.experiments.build.agents import BUILDERS, build_ppo, build_ppo_lagrangian
+from reins.experiments.build.inputs import (
+    check_constraint,
+    check_demonstrations,
+    input_spec,
+    normalised_by,
+)
+from reins.experiments.config import LearnConfig, RunConfig, TrainConfig
+from reins.experiments.constraint_file import load_constraint
+from reins.experiments.files import load_demonstrations
+
+
+class Task(NamedTuple):
+    """What a run trains, and where it is judged.
+
+    Attributes:
+      agent: the algorithm.
+      env: where it trains.
+      return_env: where its return is measured (stochastic policy).
+      violation_env: where its violations of the true rule are counted.
+      evaluation_episodes: how many, of each evaluation.
+    """
+
+    agent: Agent
+    env: Env | HostEnv
+    return_env: Env | HostEnv
+    violation_env: Env | HostEnv
+    evaluation_episodes: int
+
+
+def build(config: TrainConfig | LearnConfig) -> Task:
+    """Make everything that a run needs; what cannot work is refused here.
+
+    Raises: ConfigError, DataError or CapabilityError.
+    """
+    if isinstance(config, TrainConfig):
+        return _train_task(config)
+    return _learn_task(config)
+
+
+def _train_task(config: TrainConfig) -> Task:
+    options = config.host.options()
+    nominal = env = make_env(config.env, options)
+    if twin_ids(config.env)[0] != config.env:
+        nominal = nominal_twin(config.env)
+    judged = env if config.return_env is None else make_env(config.return_env)
+    if config.constraint is not None:
+        constraint = load_constraint(config.constraint)
+        check_constraint(constraint, env, config.constraint)
+        env = with_cost(env, constraint.cost)
+    agent = BUILDERS[config.agent](env, config)
+    return Task(agent, env, judged, nominal, _evaluation_episodes(env, config.run))
+
+
+def _learn_task(config: LearnConfig) -> Task:
+    env = nominal_twin(config.env, config.host.options())
+    constrained = env
+    if twin_ids(config.env)[1] != env.name:
+        constrained = constrained_twin(config.env)
+    demonstrations = load_demonstrations(config.demonstrations)
+    check_demonstrations(demonstrations, config.env, env)
+    horizon = demonstrations.horizon
+    if config.run.rollout_steps < horizon:
+        raise ConfigError(
+            f"batches of {config.run.rollout_steps} steps per environment were asked "
+            f"for, and demonstrations last up to {horizon}; the agent's episodes must "
+            f"be seen whole to be compared. Use at least {horizon} rollout steps."
+        )
+    settings = config.constraint
+    backward = settings.backward()
+    room = config.run.environments * (config.run.rollout_steps // horizon)
+    if backward.stop is not None and config.method == "icrl":
+        backward.stop.check(room)
+    schedule = optax.exponential_decay(
+        settings.constraint_learning_rate,
+        backward.steps,
+        settings.anneal,
+        staircase=True,
+    )
+    expert = demonstrations.pairs()
+    inputs = input_spec(env, settings)
+    if settings.normalise:
+        inputs = normalised_by(inputs, expert)
+    parts = (
+        constraint_network(inputs, hidden=settings.constraint_hidden),
+        optax.adam(schedule, eps=1e-5),
+        expert,
+    )
+    told = {"horizon": horizon, "backward": backward}
+    if config.method == "gail-constraint":
+        agent = gail_constraint(
+            build_ppo(env, config), *parts, temperature=settings.temperature, **told
+        )
+    elif config.method == "classifier":
+        agent = binary_classifier(build_ppo_lagrangian(env, config), *parts, **told)
+    else:
+        by_cost = settings.forward == "cost"
+        agent = icrl(
+            build_ppo_lagrangian(env, config) if by_cost else build_ppo(env, config),
+            *parts,
+            forward=settings.forward,
+            temperature=settings.temperature,
+            **told,
+        )
+    episodes = _evaluation_episodes(env, config.run)
+    return Task(agent, env, constrained, env, episodes)
+
+
+def _evaluation_episodes(env: Env | HostEnv, run: RunConfig) -> int:
+    return run.evaluation_episodes or (100 if isinstance(env, Env) else 10)

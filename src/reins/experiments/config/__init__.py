@@ -1,0 +1,48 @@
+"""What a run is told: frozen dataclasses, checked when built."""
+
+from reins.experiments.config.agents import (
+    CostConfig,
+    GradientConfig,
+    PopulationConfig,
+    PPOConfig,
+    RegionConfig,
+)
+from reins.experiments.config.commands import (
+    AGENTS,
+    EXPERIMENTS,
+    METHODS,
+    USED,
+    LearnConfig,
+    TrainConfig,
+)
+from reins.experiments.config.constraint import ConstraintConfig
+from reins.experiments.config.record import (
+    COMMANDS,
+    command_line,
+    config_of,
+    from_record,
+    to_record,
+)
+from reins.experiments.config.run import EnvConfig, RunConfig
+
+__all__ = [
+    "AGENTS",
+    "COMMANDS",
+    "EXPERIMENTS",
+    "METHODS",
+    "USED",
+    "ConstraintConfig",
+    "CostConfig",
+    "EnvConfig",
+    "GradientConfig",
+    "LearnConfig",
+    "PPOConfig",
+    "PopulationConfig",
+    "RegionConfig",
+    "RunConfig",
+    "TrainConfig",
+    "command_line",
+    "config_of",
+    "from_record",
+    "to_record",
+]

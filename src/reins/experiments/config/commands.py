@@ -1,0 +1,193 @@
+"""What the commands that train are told, and which agent listens to which setting."""
+
+import dataclasses
+from typing import Annotated, Any
+
+import tyro
+
+from reins.errors import ConfigError, unknown_name
+from reins.experiments.config.agents import (
+    CostConfig,
+    GradientConfig,
+    PopulationConfig,
+    PPOConfig,
+    RegionConfig,
+)
+from reins.experiments.config.constraint import ConstraintConfig
+from reins.experiments.config.run import EnvConfig, RunConfig
+
+AGENTS: dict[str, str] = {
+    "ppo": "Clipped surrogate, value critic, several passes over each batch.",
+    "ppo-lagrangian": "PPO under a budget of cost, held by one dual variable.",
+    "reinforce": "Score function of whole episodes, with every baseline (S3).",
+    "actor-critic": "Score function with advantages of a V or Q critic (S3).",
+    "a2c": "Synchronous advantage actor-critic: one step a batch (S3).",
+    "npg": "Natural policy gradient, by conjugate gradients (S4).",
+    "trpo": "Natural gradient with a line search under a KL bound (S4).",
+    "kl-dual": "Surrogate under a KL bound, held by one dual variable (S4).",
+    "es": "Evolution strategies: a population, one environment to each (S3).",
+    "hill-climbing": "The best of a policy and its perturbations (S3).",
+    "genetic": "Truncation selection: the best survive, the rest are children (S3).",
+}
+METHODS: dict[str, str] = {
+    "icrl": "Constraint by maximum likelihood with importance weights (S2).",
+    "classifier": "Baseline: constraint by telling expert from nominal.",
+    "gail-constraint": "Baseline: GAIL's discriminator added to the reward.",
+}
+EXPERIMENTS: dict[str, str] = {
+    "demo": "Learn LapGridWorld's hidden rule by every method, beside a nominal agent.",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Train one agent in one environment."""
+
+    agent: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="AGENT")]
+    """The agent's name, out of those that `reins list` shows."""
+    env: str
+    """The environment's id."""
+    constraint: str | None = None
+    """A learned constraint's file; its 1 - zeta becomes the cost."""
+    return_env: str | None = None
+    """The environment in which return is measured; None for the one trained in."""
+    run: tyro.conf.OmitArgPrefixes[RunConfig] = dataclasses.field(
+        default_factory=RunConfig
+    )
+    host: tyro.conf.OmitArgPrefixes[EnvConfig] = dataclasses.field(
+        default_factory=EnvConfig
+    )
+    ppo: tyro.conf.OmitArgPrefixes[PPOConfig] = dataclasses.field(
+        default_factory=PPOConfig
+    )
+    cost: tyro.conf.OmitArgPrefixes[CostConfig] = dataclasses.field(
+        default_factory=CostConfig
+    )
+    gradient: tyro.conf.OmitArgPrefixes[GradientConfig] = dataclasses.field(
+        default_factory=GradientConfig
+    )
+    region: tyro.conf.OmitArgPrefixes[RegionConfig] = dataclasses.field(
+        default_factory=RegionConfig
+    )
+    population: tyro.conf.OmitArgPrefixes[PopulationConfig] = dataclasses.field(
+        default_factory=PopulationConfig
+    )
+
+    def __post_init__(self) -> None:
+        if self.agent not in AGENTS:
+            raise ConfigError(unknown_name("agent", self.agent, AGENTS))
+        if self.constraint is not None and self.agent != "ppo-lagrangian":
+            raise ConfigError(
+                f"a constraint ({self.constraint}) was given to `{self.agent}`, which "
+                "has no cost and would ignore it. Use `ppo-lagrangian`."
+            )
+        self._check_used()
+        if "minibatches" in USED[self.agent]:
+            _check_minibatches(self.run, self.ppo)
+
+    def parts(self) -> tuple[Any, ...]:
+        """The settings that some agents listen to, and others do not."""
+        return self.ppo, self.cost, self.gradient, self.region, self.population
+
+    def _check_used(self) -> None:
+        """Refuse what this agent would ignore."""
+        given = [
+            field.name
+            for part in self.parts()
+            for field in dataclasses.fields(part)
+            if getattr(part, field.name) != field.default
+        ]
+        ignored = [name for name in given if name not in USED[self.agent]]
+        if ignored:
+            options = ", ".join(map(option, ignored))
+            taken = ", ".join(sorted(map(option, USED[self.agent])))
+            raise ConfigError(
+                f"{options} was given to `{self.agent}`, which would ignore it. It "
+                f"takes {taken}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnConfig:
+    """Learn a constraint from demonstrations, by one method."""
+
+    env: str
+    """The environment's id."""
+    demonstrations: str
+    """A file of demonstrations, or the name of a set that ships with reins."""
+    method: str = "icrl"
+    """icrl, classifier or gail-constraint."""
+    run: tyro.conf.OmitArgPrefixes[RunConfig] = dataclasses.field(
+        default_factory=RunConfig
+    )
+    host: tyro.conf.OmitArgPrefixes[EnvConfig] = dataclasses.field(
+        default_factory=EnvConfig
+    )
+    constraint: tyro.conf.OmitArgPrefixes[ConstraintConfig] = dataclasses.field(
+        default_factory=ConstraintConfig
+    )
+    ppo: tyro.conf.OmitArgPrefixes[PPOConfig] = dataclasses.field(
+        default_factory=PPOConfig
+    )
+    cost: tyro.conf.OmitArgPrefixes[CostConfig] = dataclasses.field(
+        default_factory=CostConfig
+    )
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(unknown_name("method", self.method, METHODS))
+        _check_minibatches(self.run, self.ppo)
+
+    @property
+    def agent(self) -> str:
+        """The method, by which the summary names the agent."""
+        return self.method
+
+
+_ANY = {
+    *("hidden", "log_std", "discount"),
+    *("normalise_observations", "normalise_rewards"),
+}
+_STEPPED = {*_ANY, "learning_rate", "learning_rate_decay", "max_gradient_norm"}
+_PPO = {field.name for field in dataclasses.fields(PPOConfig)}
+_CRITIC = {"critic_epochs", "critic_learning_rate"}
+_REGION = {"gae_lambda", "minibatches", "kl_bound", "kl_direction"}
+_PERTURBED = {"std", "deterministic"}
+_NATURAL = {*_ANY, *_CRITIC, *_REGION, "cg_iterations", "damping"}
+USED: dict[str, set[str]] = {
+    "ppo": _PPO,
+    "ppo-lagrangian": _PPO | {field.name for field in dataclasses.fields(CostConfig)},
+    "reinforce": {
+        *(*_STEPPED, *_CRITIC, "entropy_weight"),
+        *("baseline", "credit", "discount_states"),
+    },
+    "actor-critic": {
+        *(*_STEPPED, *_CRITIC, "entropy_weight"),
+        *("critic_kind", "critic_target", "advantage"),
+    },
+    "a2c": {*_STEPPED, "gae_lambda", "entropy_weight", "value_weight"},
+    "npg": _NATURAL,
+    "trpo": _NATURAL,
+    "kl-dual": {
+        *(*_STEPPED, *_REGION, "value_weight", "epochs"),
+        *("dual_steps", "kl_multiplier", "kl_dual_learning_rate"),
+    },
+    "es": {*_STEPPED, *_PERTURBED, "ranked", "weight_decay"} - {"discount"},
+    "hill-climbing": {*_ANY, *_PERTURBED} - {"discount"},
+    "genetic": {*_ANY, *_PERTURBED, "elite"} - {"discount"},
+}
+"""The settings that each agent listens to; others are refused, not ignored."""
+
+
+def option(name: str) -> str:
+    """A setting's name on the command line."""
+    return "--" + name.replace("_", "-")
+
+
+def _check_minibatches(run: RunConfig, ppo: PPOConfig) -> None:
+    if run.batch_steps % ppo.minibatches:
+        raise ConfigError(
+            f"a batch of {run.environments} environments x {run.rollout_steps} steps = "
+            f"{run.batch_steps} was asked to be cut into {ppo.minibatches} "
+            "minibatches; they would not be equal. Choose a divisor."
+        )
