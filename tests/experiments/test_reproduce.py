@@ -6,10 +6,9 @@ import pytest
 
 from reins.cli import main
 from reins.errors import RunError
-from reins.experiments import reproduce as queue
 from reins.experiments.config import AGENTS, USED
 from reins.experiments.report import Terminal
-from reins.experiments.reproduce import REPRODUCTIONS, ReproduceConfig
+from reins.experiments.reproduce import REPRODUCTIONS, ReproduceConfig, queue
 
 QUIET = Terminal(quiet=True)
 ONE = ["reproduce", "lectures", "--only", "CartPole-v1/a2c", "--seeds", "1"]
@@ -36,7 +35,25 @@ def test_a_cell_leaves_a_run_and_the_table_shows_it(out):
         == read(out / "CartPole-v1/a2c/summary.json")["final_return"]
     )
     assert summary["failures"] == {}
-    assert (out / "CartPole-v1" / "curves.png").exists()
+    kept = out / "results"
+    assert (kept / "CartPole-v1" / "curves.png").exists()
+    curves = (kept / "CartPole-v1" / "a2c.csv").read_text()
+    assert curves == (out / "CartPole-v1/a2c/curves.csv").read_text()
+    (line,) = (
+        line
+        for line in (kept / "tables.md").read_text().splitlines()
+        if line.startswith("| a2c |")
+    )
+    assert f"| {row['final_return'][0]:,.0f} |" in line
+    assert line.endswith("| 768 | 500 at 500,000 (zoo) |")
+    assert "final_violation_rate" not in (kept / "summary.json").read_text()
+
+
+def test_a_setting_that_came_later_stands_at_its_default(out, tmp_path):
+    record = read(out / "CartPole-v1/a2c/config.json")
+    del record["config"]["population"]["std"]
+    (out / "CartPole-v1/a2c/config.json").write_text(json.dumps(record))
+    assert main([*ONE, "--scale", "0.002", "--out", str(out), "--quiet"]) == 0
 
 
 def test_what_is_finished_is_not_run_again(out):

@@ -1,108 +1,25 @@
-"""Published or promised tables as a queue of runs: each cell resumes, or is done."""
+"""Tables as queues of runs: each cell is done once, resumes, and fails alone."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from reins.errors import ConfigError, ReinsError, unknown_name
-from reins.experiments import plot
-from reins.experiments.config import (
-    GradientConfig,
-    PopulationConfig,
-    PPOConfig,
-    RunConfig,
-    TrainConfig,
-    to_record,
-)
-from reins.experiments.files import check_out, read_json, write_json
+from reins.experiments.config import config_of
+from reins.experiments.files import check_out, write_json
 from reins.experiments.record import (
     CONFIG_FILE,
     SUMMARY_FILE,
     SUMMARY_SCHEMA,
-    read_curves,
     read_folder,
     versions,
 )
 from reins.experiments.report import Terminal, result_tables
+from reins.experiments.reproduce.cell import Cell
+from reins.experiments.reproduce.kept import RESULTS, finished, keep
+from reins.experiments.reproduce.lectures import lectures
 from reins.experiments.run import resume, start
 from reins.experiments.summary import Summary
-
-CARTPOLE, PENDULUM = "reins/CartPole-v1", "reins/Pendulum-v1"
-
-
-class Cell(NamedTuple):
-    """One run of the queue: a row of a table of its environment."""
-
-    table: str
-    name: str
-    config: TrainConfig
-
-    def folder(self, out: Path) -> Path:
-        """Where it is, in the folder of the whole."""
-        return out / self.table / self.name
-
-
-def lectures() -> list[Cell]:
-    """The policy-gradient agents of the lectures, on compiled classic control."""
-    cells = [_cartpole(name, agent, **parts) for name, agent, parts in _CARTPOLE]
-    return cells + [_pendulum(agent, **parts) for agent, parts in _PENDULUM.items()]
-
-
-_WHOLE = RunConfig(steps=300_000, environments=4, rollout_steps=1000)
-_SHORT = RunConfig(steps=300_000, environments=8, rollout_steps=32)
-_BATCH = RunConfig(steps=300_000, environments=10, rollout_steps=200)
-_POPULATION = RunConfig(steps=600_000, environments=20, rollout_steps=1000)
-_FAST = PPOConfig(learning_rate=3e-3)
-_WIDE = PopulationConfig(std=0.3)
-
-_CARTPOLE: list[tuple[str, str, dict[str, Any]]] = [
-    ("ppo", "ppo", {"run": _BATCH}),
-    *(
-        (
-            f"reinforce, {baseline}",
-            "reinforce",
-            {
-                "run": _WHOLE,
-                "ppo": _FAST,
-                "gradient": GradientConfig(baseline=baseline),
-            },
-        )
-        for baseline in ("none", "constant", "optimal-constant", "time", "state")
-    ),
-    ("actor-critic, V", "actor-critic", {"run": _SHORT, "ppo": _FAST}),
-    (
-        "actor-critic, Q",
-        "actor-critic",
-        {"run": _SHORT, "ppo": _FAST, "gradient": GradientConfig(critic_kind="q")},
-    ),
-    (
-        "a2c",
-        "a2c",
-        {"run": _SHORT, "ppo": dataclasses.replace(_FAST, gae_lambda=1.0)},
-    ),
-    ("npg", "npg", {"run": _BATCH}),
-    ("trpo", "trpo", {"run": _BATCH}),
-    ("kl-dual", "kl-dual", {"run": _BATCH}),
-    ("es", "es", {"run": _POPULATION, "ppo": PPOConfig(learning_rate=0.05)}),
-    ("hill-climbing", "hill-climbing", {"run": _POPULATION, "population": _WIDE}),
-    ("genetic", "genetic", {"run": _POPULATION, "population": _WIDE}),
-]
-_PENDULUM_RUN = RunConfig(steps=600_000, environments=10, rollout_steps=200)
-_LOW = PPOConfig(discount=0.95)
-_PENDULUM: dict[str, dict[str, Any]] = {
-    agent: {"run": _PENDULUM_RUN, "ppo": _LOW}
-    for agent in ("ppo", "npg", "trpo", "kl-dual")
-}
-
-
-def _cartpole(name: str, agent: str, **parts: Any) -> Cell:
-    return Cell("CartPole-v1", name, TrainConfig(agent, CARTPOLE, **parts))
-
-
-def _pendulum(agent: str, **parts: Any) -> Cell:
-    return Cell("Pendulum-v1", agent, TrainConfig(agent, PENDULUM, **parts))
-
 
 REPRODUCTIONS: dict[str, Callable[[], list[Cell]]] = {"lectures": lectures}
 
@@ -176,23 +93,14 @@ def _run(cell: Cell, out: Path, terminal: Terminal) -> None:
     if not (folder / CONFIG_FILE).exists():
         start(cell.config, folder, terminal)
         return
-    stored, asked = read_folder(folder)["config"], to_record(cell.config)
-    if stored != _as_stored(asked):
+    # Built from its record, so that settings which came later stand at their defaults.
+    if config_of(read_folder(folder)) != cell.config:
         raise ConfigError(
             f"{folder} holds a run of other settings (another scale, or other seeds). "
             "Choose another --out, or delete that folder."
         )
     done = (folder / SUMMARY_FILE).exists()
     resume(folder, quiet if done else terminal)
-
-
-def _as_stored(record: Any) -> Any:
-    """A record as it comes back from JSON: tuples are lists."""
-    if isinstance(record, Mapping):
-        return {key: _as_stored(value) for key, value in record.items()}
-    if isinstance(record, tuple | list):
-        return [_as_stored(value) for value in record]
-    return record
 
 
 def _tell(
@@ -203,15 +111,8 @@ def _tell(
     out: Path,
     terminal: Terminal,
 ) -> Summary:
-    tables: dict[str, dict[str, Any]] = {}
-    for cell in cells:
-        summary = cell.folder(out) / SUMMARY_FILE
-        if summary.exists():
-            rows = tables.setdefault(cell.table, {})
-            rows[cell.name] = read_json(summary, "the summary of a cell")
+    tables = finished(cells, out)
     for table, rows in tables.items():
-        curves = {row: read_curves(out / table / row)[1] for row in rows}
-        plot.draw_curves(out / table / "curves.png", curves)
         terminal.say(f"\n{table}")
         terminal.show(*result_tables(rows, None))
     summary = {
@@ -219,9 +120,10 @@ def _tell(
         "command": f"reproduce {name}",
         "config": dataclasses.asdict(settings),
         "failures": dict(failures),
-        "tables": tables,
         "versions": versions(),
     }
+    keep(cells, tables, summary, out)
+    summary["tables"] = tables
     write_json(out / SUMMARY_FILE, summary)
-    terminal.say(f"{SUMMARY_FILE}, and curves.png for each table, are in {out}.")
+    terminal.say(f"Curves, pictures and a page of tables are in {out / RESULTS}.")
     return summary
