@@ -51,10 +51,12 @@ def _cartpole() -> list[Cell]:
         ("a2c", "a2c", {"run": _SHORT, "ppo": PPOConfig(3e-3, gae_lambda=1.0)}),
         *((name, name, {"run": _BATCH}) for name in ("npg", "trpo", "kl-dual")),
         ("es", "es", {"run": _POPULATION, "ppo": _FASTEST}),
-        *(
-            (name, name, {"run": _POPULATION, "population": PopulationConfig(std=0.1)})
-            for name in ("hill-climbing", "genetic")
+        (
+            "hill-climbing",
+            "hill-climbing",
+            {"run": _POPULATION, "population": PopulationConfig(std=0.1)},
         ),
+        ("genetic", "genetic", {"run": _POPULATION}),
     ]
     return [
         Cell(
