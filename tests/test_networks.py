@@ -79,3 +79,18 @@ def test_a_network_for_vectors_is_the_perceptron():
     assert isinstance(network(KEY, 3, (4, 2)), MLP)
     with_relu = network(KEY, 3, (4, 2), activation="relu")
     assert with_relu.activation == "relu"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sizes", "layers"),
+    [(3, (5, 4, 2), 2), (3, (2,), 0), ((9, 9, 2), (4, 2), 3), ((9, 9, 2), (2,), 2)],
+)
+def test_the_last_layer_on_the_features_is_the_network(inputs, sizes, layers):
+    made = network(KEY, inputs, sizes)
+    made = jax.tree.map(lambda x: x + 0.1, made)  # biases that are not zero
+    shape = (inputs,) if isinstance(inputs, int) else inputs
+    x = 3.0 * jax.random.normal(KEY, (2, 5, *shape))
+    features, last = made.features(x), made.last_layer()
+    assert made.hidden_layers == layers
+    assert (last.hidden_layers, features.shape[:-1]) == (0, (2, 5))
+    np.testing.assert_allclose(last(features), made(x), rtol=1e-6)

@@ -46,11 +46,24 @@ class MLP(eqx.Module):
         self.activation = activation
 
     def __call__(self, x: Float[Array, "*batch n_in"]) -> Float[Array, "*batch n_out"]:
+        return self.features(x) @ self.weights[-1] + self.biases[-1]
+
+    def features(self, x: Float[Array, "*batch n_in"]) -> Float[Array, "*batch n"]:
+        """What the last hidden layer gives; x itself where there is none."""
         activation = ACTIVATIONS[self.activation]
-        *hidden, last = zip(self.weights, self.biases, strict=True)
-        for weight, bias in hidden:
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             x = activation(x @ weight + bias)
-        return x @ last[0] + last[1]
+        return x
+
+    @property
+    def hidden_layers(self) -> int:
+        """How many layers are before the last."""
+        return len(self.weights) - 1
+
+    def last_layer(self) -> "MLP":
+        """What makes the outputs of the features, with the same parameters."""
+        last = self.weights[-1:], self.biases[-1:]
+        return eqx.tree_at(lambda m: (m.weights, m.biases), self, last)
 
 
 class ConvolutionalNetwork(eqx.Module):
@@ -91,6 +104,24 @@ class ConvolutionalNetwork(eqx.Module):
     def __call__(
         self, pictures: Shaped[Array, "*batch H W C"]
     ) -> Float[Array, "*batch n_out"]:
+        return self.head(self._flat(pictures))
+
+    def features(
+        self, pictures: Shaped[Array, "*batch H W C"]
+    ) -> Float[Array, "*batch n"]:
+        """What the last hidden layer gives, after the convolutions."""
+        return self.head.features(self._flat(pictures))
+
+    @property
+    def hidden_layers(self) -> int:
+        """How many layers are before the last, convolutions included."""
+        return len(self.kernels) + self.head.hidden_layers
+
+    def last_layer(self) -> MLP:
+        """What makes the outputs of the features, with the same parameters."""
+        return self.head.last_layer()
+
+    def _flat(self, pictures: Shaped[Array, "*batch H W C"]) -> Array:
         batch = pictures.shape[:-3]
         x = pictures.reshape(-1, *pictures.shape[-3:]).astype(jnp.float32) / 255.0
         for kernel, bias in zip(self.kernels, self.biases, strict=True):
@@ -98,7 +129,7 @@ class ConvolutionalNetwork(eqx.Module):
                 x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
             )
             x = jax.nn.relu(x + bias)
-        return self.head(x.reshape(*batch, -1))
+        return x.reshape(*batch, -1)
 
 
 def network(

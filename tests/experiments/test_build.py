@@ -54,6 +54,25 @@ def test_every_multiplier_can_be_chosen(dual):
     assert task.agent.init is not None
 
 
+@pytest.mark.parametrize("scale", ["free", "fixed", "state"])
+def test_the_scale_of_a_gaussian_is_chosen(scale):
+    settings = PPOConfig(policy_scale=scale, hidden=(4,), log_std=-1.0)
+    task = build(TrainConfig("ppo", "reins/Pendulum-v1", ppo=settings))
+    policy = task.agent.init(jax.random.key(0)).policy
+    assert (policy.log_std is None) == (scale != "free")
+    outputs = policy.network.biases[-1].shape
+    assert outputs == ((2,) if scale == "state" else (1,))
+
+
+@pytest.mark.parametrize("agent", ["ppo", "a2c"])
+def test_a_shared_trunk_leaves_the_critic_one_layer(agent):
+    settings = PPOConfig(shared_trunk=True, hidden=(6, 5))
+    task = build(TrainConfig(agent, "reins/CartPole-v1", ppo=settings))
+    state = task.agent.init(jax.random.key(0))
+    critic = state.critic if agent == "a2c" else state.critics[0]
+    assert [w.shape for w in critic.network.weights] == [(5, 1)]
+
+
 SMALL = RunConfig(seeds=1, steps=4000, environments=2, rollout_steps=1000)
 
 

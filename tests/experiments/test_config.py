@@ -8,6 +8,7 @@ from reins.experiments.config import (
     ConstraintConfig,
     CostConfig,
     LearnConfig,
+    PopulationConfig,
     PPOConfig,
     RunConfig,
     TrainConfig,
@@ -59,6 +60,14 @@ def test_all_faults_are_told_at_once():
             lambda: TrainConfig("ppo", LAP, ppo=PPOConfig(minibatches=7)),
             "2000 was asked to be cut into 7",
         ),
+        (
+            lambda: TrainConfig("npg", LAP, ppo=PPOConfig(shared_trunk=True)),
+            "--shared-trunk was given to `npg`, which would ignore it",
+        ),
+        (
+            lambda: LearnConfig(LAP, "x", ppo=PPOConfig(shared_trunk=True)),
+            "critics of reward and of cost apart",
+        ),
         (lambda: CostConfig(budget=-1.0), "budget must not be negative"),
         (lambda: CostConfig(dual="softplus", dual_initial=0.0), "must be positive"),
         (lambda: ConstraintConfig(kl_new_old=-0.1), "never negative"),
@@ -99,3 +108,14 @@ def test_the_command_of_a_configuration_makes_it_again():
     assert command_line(config) == (
         f"reins train ppo-lagrangian --env {LAP} --seeds 1 --hidden 3 4 --dual pid"
     )
+
+
+def test_a_command_switches_on_and_off():
+    config = TrainConfig(
+        "es",
+        LAP,
+        population=PopulationConfig(ranked=False),
+    )
+    assert command_line(config) == f"reins train es --env {LAP} --no-ranked"
+    config = TrainConfig("a2c", LAP, ppo=PPOConfig(shared_trunk=True))
+    assert command_line(config) == f"reins train a2c --env {LAP} --shared-trunk"

@@ -1,5 +1,7 @@
 """The numpy pass of a policy is the policy."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,10 +21,19 @@ from reins.policies import (
 
 N, T, SIZE = 5, 3, 4
 KEY = jax.random.key(3)
+GAUSSIAN = functools.partial(
+    gaussian_policy,
+    SIZE,
+    2,
+    hidden=(7, 6),
+    log_std=-0.3,
+    centre=(1.0, -2.0),
+    half_width=(3.0, 0.5),
+)
 INSIDE = {
-    "gaussian": gaussian_policy(
-        SIZE, 2, hidden=(7, 6), log_std=-0.3, centre=(1.0, -2.0), half_width=(3.0, 0.5)
-    ),
+    "gaussian": GAUSSIAN(),
+    "gaussian-fixed": GAUSSIAN(scale="fixed"),
+    "gaussian-state": GAUSSIAN(scale="state"),
     "categorical": categorical_policy(SIZE, 3, hidden=(7, 6)),
     "linear": categorical_policy(SIZE, 3, hidden=()),
 }
@@ -54,7 +65,7 @@ def test_the_numpy_pass_gives_the_actions_of_the_policy(name, wrapped):
     noise = action_noise(policy, KEY, steps=T, environments=N)
     found = host_act(policy)(observations, np.asarray(noise[1]))
     distribution = policy(jnp.asarray(observations, jnp.float32))
-    if name == "gaussian":
+    if name.startswith("gaussian"):
         assert found.dtype == np.float32
         expected = distribution.mean + jnp.exp(distribution.log_std) * noise[1]
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-5)
@@ -72,7 +83,7 @@ def test_actions_are_drawn_with_the_policy_s_probabilities(name):
     noise = action_noise(policy, KEY, steps=1, environments=n)
     found = host_act(policy)(observations, np.asarray(noise[0]))
     distribution = policy(jnp.asarray(one))
-    if name == "gaussian":
+    if name.startswith("gaussian"):
         deviation = np.exp(np.asarray(distribution.log_std[0]))
         error = np.abs(found.mean(axis=0) - np.asarray(distribution.mean[0]))
         assert np.all(error < 5 * deviation / np.sqrt(n))
@@ -83,8 +94,9 @@ def test_actions_are_drawn_with_the_policy_s_probabilities(name):
         assert np.all(np.abs(shares - expected) < 5 * np.sqrt(0.25 / n))
 
 
-def test_noise_differs_between_steps_environments_and_keys():
-    policy = made("gaussian")
+@pytest.mark.parametrize("name", ["gaussian", "gaussian-state"])
+def test_noise_differs_between_steps_environments_and_keys(name):
+    policy = made(name)
     noise = np.asarray(action_noise(policy, KEY, steps=T, environments=N))
     assert noise.shape == (T, N, 2)
     assert len(np.unique(noise)) == noise.size

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from reins.agents.agent import Agent, act_by_policy, descend, require
 from reins.agents.policy_gradient import policy_loss
 from reins.agents.ppo import CriticInit, advantages_and_targets
+from reins.agents.shared_trunk import View, apart, values_of, view_of
 from reins.critics import ValueCritic, value_loss
 from reins.policies import Policy, PolicyInit
 from reins.types import Info, Key, Trajectory
@@ -31,6 +32,7 @@ def a2c(
     gae_lambda: float = 1.0,
     entropy_weight: float = 0.01,
     value_weight: float = 0.5,
+    shared_trunk: bool = False,
 ) -> Agent:
     """Synchronous advantage actor-critic.
 
@@ -48,46 +50,73 @@ def a2c(
       gae_lambda: λ in [0, 1]; 1 is the n-step return, 0 the TD error.
       entropy_weight: w, units of reward per nat of entropy.
       value_weight: v, weight of the critic's loss.
+      shared_trunk: the critic sees the policy's last hidden layer, whose layers then
+        follow both losses: critic = `value_critic(trunk_width(policy), hidden=())`.
+
+    Raises: CapabilityError for a policy or a critic that cannot do this.
     """
     require(policy, ["score_advantage", "entropy_bonus"])
+    view = view_of(policy, critic, shared_trunk=shared_trunk)
 
     def init(key: Key) -> A2CState:
         policy_key, critic_key = jax.random.split(key)
         parts: Any = policy(policy_key), critic(critic_key)
         return A2CState(parts[0], parts[1], optimizer.init(parts))
 
-    def loss(
-        parts: tuple[Policy, ValueCritic],
-        batch: Trajectory,
-        advantages: Float[Array, "N T"],
-        targets: Float[Array, "N T"],
-    ) -> tuple[Float[Array, ""], Info]:
-        policy, critic = parts
-        score, info = policy_loss(
-            policy, batch, advantages, entropy_weight=entropy_weight
-        )
-        error = value_loss(critic(batch.observations), targets, batch.mask)
-        return score + value_weight * error, info | {"value_loss": error}
-
     def update(state: A2CState, batch: Trajectory, key: Key) -> tuple[A2CState, Info]:
         del key
         # credit
-        advantages, targets = advantages_and_targets(
-            state.critic,
+        parts = state.policy, state.critic
+        gradients, info = joint_gradient(
+            parts,
             batch,
-            batch.rewards,
             discount=discount,
             gae_lambda=gae_lambda,
+            entropy_weight=entropy_weight,
+            value_weight=value_weight,
+            view=view,
         )
         # ascend
-        parts = state.policy, state.critic
-        gradients, info = jax.grad(loss, has_aux=True)(
-            parts, batch, advantages, targets
-        )
-        info["gradient_norm"] = optax.tree.norm(gradients)
         (actor, judge), optimizer_state = descend(
             optimizer, parts, gradients, state.optimizer
         )
         return A2CState(actor, judge, optimizer_state), info
 
     return Agent(init, act_by_policy, update)
+
+
+def joint_gradient(
+    parts: tuple[Policy, ValueCritic],
+    batch: Trajectory,
+    *,
+    discount: float,
+    gae_lambda: float,
+    entropy_weight: float | Float[Array, ""],
+    value_weight: float,
+    view: View = apart,
+) -> tuple[tuple[Policy, ValueCritic], Info]:
+    """The gradient of the loss of `a2c` by policy and critic, and what to report.
+
+    Source: S3, A2C; S3, A3C.
+    """
+    # credit
+    advantages, targets = advantages_and_targets(
+        values_of(view, *parts),
+        batch,
+        batch.rewards,
+        discount=discount,
+        gae_lambda=gae_lambda,
+    )
+
+    def loss(parts: tuple[Policy, ValueCritic]) -> tuple[Float[Array, ""], Info]:
+        policy, critic = parts
+        policy, observations = view(policy, batch.observations)
+        seen = batch._replace(observations=observations)
+        score, info = policy_loss(
+            policy, seen, advantages, entropy_weight=entropy_weight
+        )
+        error = value_loss(critic(observations), targets, batch.mask)
+        return score + value_weight * error, info | {"value_loss": error}
+
+    gradients, info = jax.grad(loss, has_aux=True)(parts)
+    return gradients, info | {"gradient_norm": optax.tree.norm(gradients)}

@@ -134,7 +134,7 @@ def policy_loss(
     batch: Trajectory,
     advantages: Float[Array, "N T"],
     *,
-    entropy_weight: float,
+    entropy_weight: float | Float[Array, ""],
 ) -> tuple[Float[Array, ""], Info]:
     """The score-function loss with the entropy bonus, per valid step.
 

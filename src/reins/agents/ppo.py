@@ -16,6 +16,7 @@ from reins.agents.agent import (
     require,
     standardise,
 )
+from reins.agents.shared_trunk import View, apart, values_of, view_of
 from reins.credit import gae_advantages
 from reins.critics import ValueCritic, value_loss
 from reins.estimators import clipped_surrogate_loss, entropy_bonus_loss
@@ -57,6 +58,7 @@ def ppo(
     epochs: int = 10,
     minibatches: int = 32,
     kl_stop: float | None = None,
+    shared_trunk: bool = False,
 ) -> Agent:
     """Proximal policy optimisation.
 
@@ -71,8 +73,13 @@ def ppo(
       value_weight: weight of the critic's loss.
       epochs, minibatches: passes over a batch, and parts per pass.
       kl_stop: end the passes when the mean KL(old ‖ new) of one exceeds this, in nats.
+      shared_trunk: the critic sees the policy's last hidden layer, whose layers then
+        follow both losses: critic = `value_critic(trunk_width(policy), hidden=())`.
+
+    Raises: CapabilityError for a policy or a critic that cannot do this.
     """
     require(policy, ["clipped_surrogate", "entropy_bonus"])
+    view = view_of(policy, critic, shared_trunk=shared_trunk)
     passes = clipped_passes(
         optimizer,
         clip_epsilon=clip_epsilon,
@@ -81,6 +88,7 @@ def ppo(
         epochs=epochs,
         minibatches=minibatches,
         kl_stop=kl_stop,
+        view=view,
     )
 
     def init(key: Key) -> PPOState:
@@ -91,7 +99,7 @@ def ppo(
     def update(state: PPOState, batch: Trajectory, key: Key) -> tuple[PPOState, Info]:
         # credit
         advantages, targets = advantages_and_targets(
-            state.critics[0],
+            values_of(view, state.policy, state.critics[0]),
             batch,
             batch.rewards,
             discount=discount,
@@ -108,14 +116,18 @@ def ppo(
 
 
 def advantages_and_targets(
-    critic: ValueCritic,
+    critic: Callable[[Array], Array],
     batch: Trajectory,
     rewards: Float[Array, "N T"],
     *,
     discount: float,
     gae_lambda: float,
 ) -> tuple[Float[Array, "N T"], Float[Array, "N T"]]:
-    """GAE advantages of a stream of rewards or costs, its critic's targets A + V."""
+    """GAE advantages of a stream of rewards or costs, its critic's targets A + V.
+
+    Args:
+      critic: V, as a function of the batch's observations.
+    """
     values = critic(batch.observations)
     advantages = gae_advantages(
         rewards,
@@ -152,20 +164,22 @@ def clipped_passes(
     epochs: int,
     minibatches: int,
     kl_stop: float | None,
+    view: View = apart,
 ) -> Callable[[Any, Sample, Key], tuple[Any, Info]]:
     """Several shuffled passes of minibatch descent on policy and critics."""
 
     def loss(parts: tuple[Policy, tuple[ValueCritic, ...]], sample: Sample):
         policy, critics = parts
         rows = jax.tree.map(lambda x: x[:, None], sample)  # N = minibatch, T = 1
-        distribution = policy(rows.observations)
+        policy, seen = view(policy, rows.observations)
+        distribution = policy(seen)
         log_ratios = distribution.log_prob(rows.actions) - rows.log_probs
         surrogate, info = clipped_surrogate_loss(
             log_ratios, rows.advantages, rows.mask, clip_epsilon=clip_epsilon
         )
         entropy, _ = entropy_bonus_loss(distribution.entropy(), rows.mask)
         losses = [
-            value_loss(critic(rows.observations), target, rows.mask)
+            value_loss(critic(seen), target, rows.mask)
             for critic, target in zip(critics, rows.targets, strict=True)
         ]
         fit = jnp.sum(jnp.stack(losses))

@@ -8,8 +8,9 @@ from reins.policies.categorical import (
 from reins.policies.gaussian import Gaussian, GaussianPolicy, gaussian_policy
 from reins.policies.host import action_noise, has_host_act, host_act
 from reins.policies.normalised import NormalisedPolicy
-from reins.policies.policy import Distribution, Policy, PolicyInit, policy_for
+from reins.policies.policy import Distribution, Policy, PolicyInit, Scale, policy_for
 from reins.policies.tabular import TabularPolicy, tabular_policy
+from reins.policies.trunk import at_trunk, trunk_width
 
 __all__ = [
     "Categorical",
@@ -20,12 +21,15 @@ __all__ = [
     "NormalisedPolicy",
     "Policy",
     "PolicyInit",
+    "Scale",
     "TabularPolicy",
     "action_noise",
+    "at_trunk",
     "categorical_policy",
     "gaussian_policy",
     "has_host_act",
     "host_act",
     "policy_for",
     "tabular_policy",
+    "trunk_width",
 ]

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from reins.networks import MLP
 from reins.policies.categorical import CategoricalPolicy
-from reins.policies.gaussian import GaussianPolicy
+from reins.policies.gaussian import REACH, GaussianPolicy
 from reins.policies.normalised import NormalisedPolicy
 from reins.policies.policy import Policy
 from reins.types import Key
@@ -38,9 +38,10 @@ def action_noise(
     logit plus noise is a draw from it).
     """
     inner = _inner(policy)
-    draw = jax.random.normal if isinstance(inner, GaussianPolicy) else jax.random.gumbel
+    if isinstance(inner, GaussianPolicy):
+        return jax.random.normal(key, (steps, environments, len(inner.centre)))
     size = inner.network.biases[-1].shape[-1]
-    return draw(key, (steps, environments, size))
+    return jax.random.gumbel(key, (steps, environments, size))
 
 
 def host_act(policy: Policy) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -56,18 +57,13 @@ def host_act(policy: Policy) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     inner = _inner(policy)
     network: Any = inner.network
     prepare = _normaliser(policy) if isinstance(policy, NormalisedPolicy) else _float32
-    weights, biases = list(network.weights), list(network.biases)
-    deviation = np.float32(1.0)
+    layers = list(zip(network.weights, network.biases, strict=True))
+    finish = _most_probable
     if isinstance(inner, GaussianPolicy):
-        # Units of the action bounds are put into the last layer.
-        centre, half_width = np.asarray([inner.centre, inner.half_width], np.float32)
-        weights[-1], biases[-1] = half_width * weights[-1], half_width * biases[-1]
-        biases[-1] += centre
-        deviation = half_width * np.exp(inner.log_std)
+        layers[-1], finish = _in_units(inner, *layers[-1]), _spread(inner)
     activate = ACTIVATIONS[network.activation]
-    layers = list(zip(weights, biases, strict=True))
 
-    def outputs(observations: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    def actions(observations: np.ndarray, noise: np.ndarray) -> np.ndarray:
         x = prepare(observations)
         for weight, bias in layers[:-1]:
             x = np.dot(x, weight)
@@ -75,12 +71,48 @@ def host_act(policy: Policy) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
             activate(x, out=x)
         x = np.dot(x, layers[-1][0])
         x += layers[-1][1]
-        x += deviation * noise
-        return x
+        return finish(x, noise)
 
-    if isinstance(inner, CategoricalPolicy):
-        return lambda observations, noise: np.argmax(outputs(observations, noise), -1)
-    return outputs
+    return actions
+
+
+Finish = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(outputs of the network, noise) -> actions."""
+
+
+def _most_probable(logits: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    logits += noise
+    return np.argmax(logits, axis=-1)
+
+
+def _in_units(
+    policy: GaussianPolicy, weight: np.ndarray, bias: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The last layer with the units of the action bounds in it, where it is a mean."""
+    size = len(policy.centre)
+    centre, half_width = np.zeros_like(bias), np.ones_like(bias)
+    centre[:size], half_width[:size] = policy.centre, policy.half_width
+    return half_width * weight, half_width * bias + centre
+
+
+def _spread(policy: GaussianPolicy) -> Finish:
+    """What adds the scaled noise to the mean, whichever the scale is."""
+    start = policy.start if policy.log_std is None else policy.log_std
+    deviation = np.asarray(policy.half_width, np.float32) * np.exp(
+        np.asarray(start, np.float32)
+    )
+    reach = np.float32(REACH)
+
+    def constant(mean: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        mean += deviation * noise
+        return mean
+
+    def of_state(outputs: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        mean, raw = np.split(outputs, 2, axis=-1)
+        factor = np.exp(reach * np.tanh(raw / reach))
+        return mean + deviation * factor * noise
+
+    return of_state if policy.scale == "state" else constant
 
 
 def _inner(policy: Policy) -> Any:

@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Callable
+from typing import Literal
 
 import equinox as eqx
 import numpy as np
@@ -56,6 +57,9 @@ class Policy(eqx.Module):
 PolicyInit = Callable[[Key], Policy]
 """How to make a policy from a random key: what agents are built with."""
 
+Scale = Literal["free", "fixed", "state"]
+"""Of a Gaussian: one learned scale per dimension, a constant, or one of each state."""
+
 
 def policy_for(
     observation_space: spaces.Space,
@@ -63,12 +67,15 @@ def policy_for(
     *,
     hidden: tuple[int, ...] = (64, 64),
     log_std: float = 0.0,
+    scale: Scale = "free",
 ) -> PolicyInit:
     """The usual policy for these spaces: categorical or Gaussian, an MLP of tanh units.
 
     Args:
       hidden: units of the hidden layers.
       log_std: first log of a Gaussian's scale, in units of half the action bounds.
+      scale: of a Gaussian: "free" (learned, one for each dimension), "fixed", or
+        "state" (from the network, for each state); actions of a finite set have none.
 
     Raises: CapabilityError for spaces that no policy here can serve.
     """
@@ -85,6 +92,7 @@ def policy_for(
             action_space.shape[0],
             hidden=hidden,
             log_std=log_std,
+            scale=scale,
             centre=centre,
             half_width=half_width,
         )

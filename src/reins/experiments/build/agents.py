@@ -37,7 +37,10 @@ from reins.policies.policy import observation_shape
 
 def build_ppo(env: Env | HostEnv, config: TrainConfig | LearnConfig) -> Agent:
     """PPO, as both commands use it."""
-    agent = ppo(*agent_parts(env, config), **pass_settings(config.ppo))
+    shared = config.ppo.shared_trunk
+    agent = ppo(
+        *agent_parts(env, config), shared_trunk=shared, **pass_settings(config.ppo)
+    )
     return in_deviations(agent, env, config)
 
 
@@ -114,7 +117,10 @@ def _actor_critic(env: Env | HostEnv, config: TrainConfig) -> Agent:
 
 
 def _a2c(env: Env | HostEnv, config: TrainConfig) -> Agent:
-    names = ("discount", "gae_lambda", "entropy_weight", "value_weight")
+    names = (
+        *("discount", "gae_lambda", "entropy_weight", "value_weight"),
+        "shared_trunk",
+    )
     told = {name: getattr(config.ppo, name) for name in names}
     agent = a2c(*agent_parts(env, config, steps=config.run.updates), **told)
     return in_deviations(agent, env, config)

@@ -9,7 +9,7 @@ from reins.critics import value_critic
 from reins.duals import Dual, pid_dual, projected_dual, softplus_dual
 from reins.envs import Env, HostEnv, is_image
 from reins.experiments.config import CostConfig, LearnConfig, PPOConfig, TrainConfig
-from reins.policies import policy_for
+from reins.policies import policy_for, trunk_width
 from reins.policies.policy import flat_size, observation_shape
 
 
@@ -61,11 +61,16 @@ def agent_parts(
         optax.adam(rate, eps=1e-5),
     )
     space, hidden = env.observation_space, settings.hidden
-    return (
-        policy_for(space, env.action_space, hidden=hidden, log_std=settings.log_std),
-        value_critic(observation_shape(space), hidden=hidden),
-        optimizer,
+    policy = policy_for(
+        space,
+        env.action_space,
+        hidden=hidden,
+        log_std=settings.log_std,
+        scale=settings.policy_scale,
     )
+    if settings.shared_trunk:
+        return policy, value_critic(trunk_width(policy), hidden=()), optimizer
+    return policy, value_critic(observation_shape(space), hidden=hidden), optimizer
 
 
 def pass_settings(settings: PPOConfig) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Literal
 from reins.agents.reinforce import Baseline, Credit
 from reins.agents.trust_region_step import KLDirection
 from reins.experiments.config.checks import not_negative, positive, refuse, unit
+from reins.policies import Scale
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +21,10 @@ class PPOConfig:
     """Units of the hidden layers of policy and critics (tanh)."""
     log_std: float = 0.0
     """First log of a Gaussian policy's scale, in units of half the action bounds."""
+    policy_scale: Scale = "free"
+    """A Gaussian's scale: learned, constant, or from the network for each state."""
+    shared_trunk: bool = False
+    """Policy and critic share their hidden layers (ppo, a2c)."""
     discount: float = 0.99
     """Discount per step, in [0, 1]."""
     gae_lambda: float = 0.95

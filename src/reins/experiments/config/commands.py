@@ -136,6 +136,12 @@ class LearnConfig:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ConfigError(unknown_name("method", self.method, METHODS))
+        if self.ppo.shared_trunk:
+            raise ConfigError(
+                "--shared-trunk was given to learn-constraint, whose agents have "
+                "critics of reward and of cost apart. `train ppo` and `train a2c` "
+                "take it."
+            )
         _check_minibatches(self.run, self.ppo)
 
     @property
@@ -145,7 +151,7 @@ class LearnConfig:
 
 
 _ANY = {
-    *("hidden", "log_std", "discount"),
+    *("hidden", "log_std", "policy_scale", "discount"),
     *("normalise_observations", "normalise_rewards"),
 }
 _STEPPED = {*_ANY, "learning_rate", "learning_rate_decay", "max_gradient_norm"}
@@ -156,7 +162,8 @@ _PERTURBED = {"std", "deterministic"}
 _NATURAL = {*_ANY, *_CRITIC, *_REGION, "cg_iterations", "damping"}
 USED: dict[str, set[str]] = {
     "ppo": _PPO,
-    "ppo-lagrangian": _PPO | {field.name for field in dataclasses.fields(CostConfig)},
+    "ppo-lagrangian": (_PPO - {"shared_trunk"})
+    | {field.name for field in dataclasses.fields(CostConfig)},
     "reinforce": {
         *(*_STEPPED, *_CRITIC, "entropy_weight"),
         *("baseline", "credit", "discount_states"),
@@ -165,7 +172,10 @@ USED: dict[str, set[str]] = {
         *(*_STEPPED, *_CRITIC, "entropy_weight"),
         *("critic_kind", "critic_target", "advantage"),
     },
-    "a2c": {*_STEPPED, "gae_lambda", "entropy_weight", "value_weight"},
+    "a2c": {
+        *(*_STEPPED, "shared_trunk"),
+        *("gae_lambda", "entropy_weight", "value_weight"),
+    },
     "npg": _NATURAL,
     "trpo": _NATURAL,
     "kl-dual": {

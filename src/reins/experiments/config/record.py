@@ -47,7 +47,11 @@ def _options(part: Any) -> list[str]:
     words = []
     for field in dataclasses.fields(part):
         value = getattr(part, field.name)
-        if value != field.default:
+        if value == field.default:
+            continue
+        if isinstance(value, bool):
+            words.append(option(field.name if value else f"no_{field.name}"))
+        else:
             values = value if isinstance(value, tuple) else (value,)
             words += [option(field.name), *map(str, values)]
     return words
