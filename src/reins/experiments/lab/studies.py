@@ -10,6 +10,7 @@ from reins.experiments.lab.draw_bound import draw_bound
 from reins.experiments.lab.draw_constraint import draw_constraint
 from reins.experiments.lab.draw_estimators import draw_estimators
 from reins.experiments.lab.draw_fisher import draw_fisher
+from reins.experiments.lab.draw_gradient_variance import draw_gradient_variance
 from reins.experiments.lab.draw_horizon import draw_horizon
 from reins.experiments.lab.draw_inference import draw_inference
 from reins.experiments.lab.draw_kl_fit import draw_kl_fit
@@ -19,6 +20,10 @@ from reins.lab.studies.baselines import BaselinesConfig, baselines_study
 from reins.lab.studies.bound import BoundConfig, bound_study
 from reins.lab.studies.constraint import ConstraintConfig, constraint_study
 from reins.lab.studies.fisher import FisherConfig, fisher_study
+from reins.lab.studies.gradient_variance import (
+    GradientVarianceConfig,
+    gradient_variance_study,
+)
 from reins.lab.studies.horizon import HorizonConfig, horizon_study
 from reins.lab.studies.inference import InferenceConfig, inference_study
 from reins.lab.studies.kl_fit import KlFitConfig, kl_fit_study
@@ -38,6 +43,9 @@ STUDIES: dict[str, StudyKind] = {
     "estimators": StudyKind(EstimatorsConfig, estimators_study, draw_estimators),
     "horizon": StudyKind(HorizonConfig, horizon_study, draw_horizon),
     "baselines": StudyKind(BaselinesConfig, baselines_study, draw_baselines),
+    "gradient-variance": StudyKind(
+        GradientVarianceConfig, gradient_variance_study, draw_gradient_variance
+    ),
     "kl-fit": StudyKind(KlFitConfig, kl_fit_study, draw_kl_fit),
     "bound": StudyKind(BoundConfig, bound_study, draw_bound),
     "fisher": StudyKind(FisherConfig, fisher_study, draw_fisher),
