@@ -23,6 +23,7 @@ from reins.agents import (
     kl_dual,
     normalised,
     npg,
+    off_policy_pg,
     ppo,
     ppo_lagrangian,
     reinforce,
@@ -130,6 +131,16 @@ AGENTS: dict[str, Callable] = {
         critic_kind="q",
     ),
     "a2c": lambda env: policy_gradient_agent(a2c, env, JUDGE, STEPS),
+    "off-policy-pg": lambda env: policy_gradient_agent(
+        off_policy_pg,
+        env,
+        STEPS,
+        horizon=HORIZON,
+        environments=4,
+        rollout_steps=16,
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+    ),
     "es": lambda env: policy_gradient_agent(es, env, STEPS, **POPULATION),
     "hill-climbing": lambda env: policy_gradient_agent(
         hill_climbing, env, **POPULATION
@@ -170,6 +181,7 @@ CASES = [(name, DISCRETE) for name in AGENTS]
 CASES += [(name, CONTINUOUS) for name in ("ppo", "ppo-normalised", "ppo-lagrangian")]
 CASES += [(name, CONTINUOUS) for name in ("npg", "trpo", "kl-dual")]
 CASES += [(name, CONTINUOUS) for name in ("reinforce", "actor-critic", "a2c")]
+CASES += [("off-policy-pg", CONTINUOUS)]
 CASES += [(name, CONTINUOUS) for name in ("es", "hill-climbing", "genetic")]
 
 

@@ -8,6 +8,7 @@ from reins.experiments.config import (
     ConstraintConfig,
     CostConfig,
     LearnConfig,
+    OffPolicyConfig,
     PopulationConfig,
     PPOConfig,
     RunConfig,
@@ -64,6 +65,13 @@ def test_all_faults_are_told_at_once():
             lambda: TrainConfig("npg", LAP, ppo=PPOConfig(shared_trunk=True)),
             "--shared-trunk was given to `npg`, which would ignore it",
         ),
+        (
+            lambda: TrainConfig(
+                "off-policy-pg", LAP, ppo=PPOConfig(normalise_rewards="on")
+            ),
+            "--normalise-rewards was given to `off-policy-pg`",
+        ),
+        (lambda: OffPolicyConfig(passes=0), "passes must be positive"),
         (
             lambda: LearnConfig(LAP, "x", ppo=PPOConfig(shared_trunk=True)),
             "critics of reward and of cost apart",

@@ -14,6 +14,7 @@ from reins.agents.icrl import (
 from reins.agents.kl_dual import kl_dual
 from reins.agents.normalised import normalised
 from reins.agents.npg import npg
+from reins.agents.off_policy_pg import off_policy_pg
 from reins.agents.ppo import ppo
 from reins.agents.ppo_lagrangian import ppo_lagrangian
 from reins.agents.reinforce import reinforce
@@ -33,6 +34,7 @@ __all__ = [
     "kl_dual",
     "normalised",
     "npg",
+    "off_policy_pg",
     "ppo",
     "ppo_lagrangian",
     "reinforce",

@@ -14,6 +14,7 @@ from reins.agents import (
     hill_climbing,
     kl_dual,
     npg,
+    off_policy_pg,
     ppo,
     ppo_lagrangian,
     reinforce,
@@ -23,6 +24,7 @@ from reins.critics import action_value_critic
 from reins.duals import projected_dual
 from reins.envs import Env, HostEnv
 from reins.errors import CapabilityError, ConfigError
+from reins.experiments.build.inputs import check_demonstrations
 from reins.experiments.build.parts import (
     agent_parts,
     cost_dual,
@@ -32,6 +34,7 @@ from reins.experiments.build.parts import (
     steps_of_passes,
 )
 from reins.experiments.config import LearnConfig, TrainConfig
+from reins.experiments.files import load_demonstrations
 from reins.policies.policy import observation_shape
 
 
@@ -126,6 +129,38 @@ def _a2c(env: Env | HostEnv, config: TrainConfig) -> Agent:
     return in_deviations(agent, env, config)
 
 
+def _off_policy_pg(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    _check_whole_episodes(env, config)
+    settings, run = config.off_policy, config.run
+    policy, _, optimizer = agent_parts(env, config, steps=run.updates * settings.passes)
+    shown = None
+    if settings.demonstrations is not None:
+        shown = load_demonstrations(settings.demonstrations)
+        check_demonstrations(shown, config.env, env)
+    return off_policy_pg(
+        policy,
+        optimizer,
+        horizon=env.horizon,
+        environments=run.environments,
+        rollout_steps=run.rollout_steps,
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+        form=settings.form,
+        denominator=settings.denominator,
+        weights=settings.weights,
+        baseline=config.gradient.baseline,  # pyright: ignore[reportArgumentType]
+        memory=settings.memory,
+        passes=settings.passes,
+        min_ess_fraction=settings.min_ess_fraction,
+        discount=config.ppo.discount,
+        discount_states=config.gradient.discount_states,
+        demonstrations=shown,
+        behaviour=settings.behaviour,
+        clone_steps=settings.clone_steps,
+        measure_variance=True,
+    )
+
+
 def _natural(env: Env | HostEnv, config: TrainConfig) -> Agent:
     policy, critic, _ = agent_parts(env, config)
     build = trpo if config.agent == "trpo" else npg
@@ -198,6 +233,7 @@ BUILDERS: dict[str, Callable[[Env | HostEnv, TrainConfig], Agent]] = {
     "reinforce": _reinforce,
     "actor-critic": _actor_critic,
     "a2c": _a2c,
+    "off-policy-pg": _off_policy_pg,
     "npg": _natural,
     "trpo": _natural,
     "kl-dual": _kl_dual,

@@ -3,6 +3,7 @@
 from reins.experiments.config.agents import (
     CostConfig,
     GradientConfig,
+    OffPolicyConfig,
     PopulationConfig,
     PPOConfig,
     RegionConfig,
@@ -36,6 +37,7 @@ __all__ = [
     "EnvConfig",
     "GradientConfig",
     "LearnConfig",
+    "OffPolicyConfig",
     "PPOConfig",
     "PopulationConfig",
     "RegionConfig",

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+from reins.agents.off_policy_checks import Behaviour, Denominator, Weights
+from reins.agents.off_policy_weights import Form
 from reins.agents.reinforce import Baseline, Credit
 from reins.agents.trust_region_step import KLDirection
 from reins.experiments.config.checks import not_negative, positive, refuse, unit
@@ -119,6 +121,38 @@ class GradientConfig:
             positive("critic_learning_rate", self.critic_learning_rate),
         ]
         refuse("the policy gradient's settings", faults)
+
+
+@dataclasses.dataclass(frozen=True)
+class OffPolicyConfig:
+    """Settings of what off-policy-pg keeps, and how it weighs it."""
+
+    form: Form = "per-decision"
+    """Which ratios weigh a step (S4 (34), (35); S3)."""
+    denominator: Denominator = "mixture"
+    """Ratios to the mixture of all policies in use, or to the own one that acted."""
+    weights: Weights = "plain"
+    """Weights as they are (unbiased), or self-normalised."""
+    memory: int = 4
+    """Batches that are kept."""
+    passes: int = 4
+    """Most steps on each new batch."""
+    min_ess_fraction: float = 0.5
+    """Share of the samples that must count, or old data are left out and passes end."""
+    demonstrations: str | None = None
+    """Episodes to learn from as well: a file, or the name of a set."""
+    behaviour: Behaviour | None = None
+    """Who acted in them; cloned: a policy fitted to them."""
+    clone_steps: int = 500
+    """Steps of that fit."""
+
+    def __post_init__(self) -> None:
+        faults = [
+            positive(name, getattr(self, name))
+            for name in ("memory", "passes", "clone_steps")
+        ]
+        faults.append(unit("min_ess_fraction", self.min_ess_fraction))
+        refuse("the settings of older data", faults)
 
 
 @dataclasses.dataclass(frozen=True)

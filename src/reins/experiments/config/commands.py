@@ -9,6 +9,7 @@ from reins.errors import ConfigError, unknown_name
 from reins.experiments.config.agents import (
     CostConfig,
     GradientConfig,
+    OffPolicyConfig,
     PopulationConfig,
     PPOConfig,
     RegionConfig,
@@ -22,6 +23,7 @@ AGENTS: dict[str, str] = {
     "reinforce": "Score function of whole episodes, with every baseline (S3).",
     "actor-critic": "Score function with advantages of a V or Q critic (S3).",
     "a2c": "Synchronous advantage actor-critic: one step a batch (S3).",
+    "off-policy-pg": "Score function on data of older policies too, by ratios (S4).",
     "npg": "Natural policy gradient, by conjugate gradients (S4).",
     "trpo": "Natural gradient with a line search under a KL bound (S4).",
     "kl-dual": "Surrogate under a KL bound, held by one dual variable (S4).",
@@ -66,6 +68,9 @@ class TrainConfig:
     gradient: tyro.conf.OmitArgPrefixes[GradientConfig] = dataclasses.field(
         default_factory=GradientConfig
     )
+    off_policy: tyro.conf.OmitArgPrefixes[OffPolicyConfig] = dataclasses.field(
+        default_factory=OffPolicyConfig
+    )
     region: tyro.conf.OmitArgPrefixes[RegionConfig] = dataclasses.field(
         default_factory=RegionConfig
     )
@@ -87,7 +92,10 @@ class TrainConfig:
 
     def parts(self) -> tuple[Any, ...]:
         """The settings that some agents listen to, and others do not."""
-        return self.ppo, self.cost, self.gradient, self.region, self.population
+        return (
+            *(self.ppo, self.cost, self.gradient),
+            *(self.off_policy, self.region, self.population),
+        )
 
     def _check_used(self) -> None:
         """Refuse what this agent would ignore."""
@@ -176,6 +184,12 @@ USED: dict[str, set[str]] = {
         *(*_STEPPED, "shared_trunk"),
         *("gae_lambda", "entropy_weight", "value_weight"),
     },
+    "off-policy-pg": {
+        *(*_STEPPED, "baseline", "discount_states"),
+        *(field.name for field in dataclasses.fields(OffPolicyConfig)),
+    }
+    # Remembered episodes would be in the units of their time.
+    - {"normalise_observations", "normalise_rewards"},
     "npg": _NATURAL,
     "trpo": _NATURAL,
     "kl-dual": {
