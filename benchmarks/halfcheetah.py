@@ -16,32 +16,37 @@ and ranges over the turns, and ratios within a turn.
 
 A peer gets an environment of its own in the folder --peers, which is kept. One that
 cannot be installed is left out.
-
-The machine must be quiet. Where cores have other work, torch's threads wait for each
-other at every small product, and the peers' rates fall out of all proportion.
 """
 
 import argparse
-import statistics
 import sys
-import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from benchmarks.peers.install import PEERS, PeerError, peer_python
-from benchmarks.turns import Contestant, against, cpu_model, load, results
-from reins.experiments.engines.local import cores
-from reins.experiments.files import write_json
+from benchmarks.contest import (
+    HERE,
+    PEER_SCRIPTS,
+    begin,
+    cell,
+    close,
+    common_options,
+    hold,
+    new_table,
+    positive,
+    pythons,
+    rates_table,
+    short,
+    sizes,
+)
+from benchmarks.turns import Contestant
 
-HERE = Path(__file__).parent
+PEERS = ("stable-baselines3", "sbx")
 NAMES = ("reins", *PEERS, "simulator")
-SHORT = {"stable-baselines3": "SB3", "sbx": "SBX"}
 BATCH_STEPS = 2048
 SETTINGS: dict[str, Any] = {
+    "agent": "ppo",
     "env": "HalfCheetah-v5",
     "hidden": [64, 64],
     "batch_steps": BATCH_STEPS,
@@ -59,92 +64,25 @@ SIMULATED = 64
 SIMULATOR_SECONDS = 5.0
 
 
-def commands(
-    names: Sequence[str], folder: Path, console: Console
-) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """How each is started; and why those are left out that cannot be."""
-    ours = str(HERE / "halfcheetah_reins.py")
-    theirs = str(HERE / "peers" / "train_ppo.py")
-    found: dict[str, list[str]] = {}
-    missing: dict[str, str] = {}
-    for name in names:
-        if name not in PEERS:
-            found[name] = [sys.executable, ours, name]
-            continue
-        try:
-            python = peer_python(name, folder, console.print)
-        except PeerError as error:
-            missing[name] = str(error)
-            console.print(f"{name} is left out; it cannot be installed: {error}")
-        else:
-            found[name] = [str(python), theirs, name]
-    return found, missing
-
-
 def contestants(
-    found: dict[str, list[str]], environments: Sequence[int]
+    found: dict[str, str], environments: Sequence[int], seconds: float
 ) -> list[Contestant]:
     """In the order of a turn: those with the same number of environments together."""
-    counts = {*environments, *([SIMULATED] if "simulator" in found else [])}
-    return [
-        Contestant(name, n, command)
-        for n in sorted(counts)
-        for name, command in found.items()
-        if n in environments or name == "simulator"
-    ]
+    counts: set[int] = {*environments, *([SIMULATED] if "simulator" in found else [])}
+    brief = {"seconds": min(seconds, SIMULATOR_SECONDS)}
+    all_: list[Contestant] = []
+    for n in sorted(counts):
+        for name, python in found.items():
+            script = PEER_SCRIPTS / "train_sb3.py"
+            if name not in PEERS:
+                script = HERE / "halfcheetah_reins.py"
+            own = brief if name == "simulator" else {}
+            if n in environments or own:
+                all_.append(Contestant(name, n, [python, str(script), name], own))
+    return all_
 
 
-def one_turn(
-    console: Console, all_: Sequence[Contestant], turn: str, settings: dict[str, Any]
-) -> None:
-    """Measure all that have not failed once, one after another."""
-    for contestant in all_:
-        if contestant.failure is not None:
-            continue
-        what = f"{turn}, {counted(contestant.environments)}: {contestant.name}"
-        told = dict(settings)
-        if contestant.name == "simulator":
-            told["seconds"] = min(told["seconds"], SIMULATOR_SECONDS)
-        with console.status(what):
-            contestant.take_turn(told)
-        said = contestant.failure or f"{contestant.rates[-1]:,.0f} steps/s"
-        console.print(f"{what}: {said}")
-
-
-def new_table(title: str, *headings: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for i, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if i else "left")
-    return table
-
-
-def cell(value: float | None, form: str = ".1f") -> str:
-    """A number, or a dash for none."""
-    return "-" if value is None else format(value, form)
-
-
-def show_rates(console: Console, all_: Sequence[Contestant], n: int) -> None:
-    """Environment steps per second of all that have n environments."""
-    here = [c for c in all_ if c.environments == n and c.turns]
-    compared = [peer for peer in PEERS if any(c.name == peer for c in here)]
-    table = new_table(
-        f"HalfCheetah-v5, {counted(n)}: environment steps per second, and ratios",
-        *("contestant", "median", "lowest", "highest"),
-        *(f"/ {SHORT[peer]}" for peer in compared),
-        "/ simulator",
-    )
-    for contestant in here:
-        rates, ratios = contestant.rates, against(contestant, all_)
-        table.add_row(
-            contestant.name,
-            *[f"{x:,.0f}" for x in (statistics.median(rates), min(rates), max(rates))],
-            *[cell(ratios.get(peer), ".2f") for peer in compared],
-            cell(ratios.get("simulator"), ".2f"),
-        )
-    console.print(table)
-
-
-def show_parts(console: Console, all_: Sequence[Contestant]) -> None:
+def parts_table(all_: Sequence[Contestant]) -> Table:
     """Where the time of a step goes; the peers' gathering is not taken apart."""
     table = new_table(
         "microseconds per environment step, mean over the turns",
@@ -160,16 +98,11 @@ def show_parts(console: Console, all_: Sequence[Contestant]) -> None:
             both = parts["simulate"] + parts["act"]
             rest = whole - sum(parts.values())
         taken = (parts.get("simulate"), parts.get("act"), both, parts.get("update"))
-        name = SHORT.get(contestant.name, contestant.name)
         table.add_row(
-            f"{name}, {contestant.environments}",
+            f"{short(contestant.name)}, {contestant.environments}",
             *[cell(value) for value in (*taken, rest, whole)],
         )
-    console.print(table)
-
-
-def counted(n: int) -> str:
-    return f"{n} environment{'s' * (n > 1)}"
+    return table
 
 
 def dividing(text: str) -> int:
@@ -183,28 +116,10 @@ def dividing(text: str) -> int:
     return n
 
 
-def positive(text: str) -> int:
-    n = int(text)
-    if n < 1:
-        raise argparse.ArgumentTypeError(f"{n} is below 1.")
-    return n
-
-
-def duration(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{seconds} s is no time to measure for.")
-    return seconds
-
-
 def options() -> argparse.Namespace:
-    summary = (__doc__ or "").splitlines()[0]
-    parser = argparse.ArgumentParser(description=summary)
-    add = parser.add_argument
-    add("--only", choices=NAMES, nargs="+", default=NAMES, help="whom to measure")
-    add("--turns", type=positive, default=3, help="times that each is measured (3)")
-    add("--seconds", type=duration, default=20.0, help="measured in each turn (20)")
-    add(
+    """What the command line says."""
+    parser = common_options(__doc__, "halfcheetah", NAMES, seconds=20.0)
+    parser.add_argument(
         *("--environments", "-n"),
         type=dividing,
         nargs="+",
@@ -212,53 +127,31 @@ def options() -> argparse.Namespace:
         help="environments side by side (1 16)",
     )
     told = "threads of torch in the peers (what torch chooses)"
-    add("--torch-threads", type=positive, help=told)
-    peers, out = Path("runs/benchmark-peers"), Path("runs/benchmark-halfcheetah.json")
-    told = f"where the peers' environments are kept ({peers})"
-    add("--peers", type=Path, default=peers, metavar="DIR", help=told)
-    told = f"where all numbers are written, as JSON ({out})"
-    add("--out", type=Path, default=out, metavar="FILE", help=told)
+    parser.add_argument("--torch-threads", type=positive, help=told)
     return parser.parse_args()
 
 
 def main() -> int:
     """0 when all that could be installed was measured."""
     asked = options()
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{cpu_model()}, {cores()} cores")
-    before = load()
-    if before and before[0] > 0.5:
-        console.print(
-            f"this machine has other work (load {before[0]:.1f}): the rates and ratios "
-            "below mean little, and are worst for those with several threads."
-        )
+    console = begin()
     names = [name for name in NAMES if name in asked.only]
-    found, missing = commands(names, asked.peers, console)
-    all_ = contestants(found, asked.environments)
-    settings = SETTINGS | {
-        "seconds": asked.seconds,
-        "torch_threads": asked.torch_threads,
-    }
-    about: dict[str, Any] = {
+    found, missing = pythons(names, asked.peers, console)
+    all_ = contestants(found, asked.environments, asked.seconds)
+    settings = SETTINGS | {"torch_threads": asked.torch_threads}
+    about = {
         "schema": "reins.benchmark.halfcheetah/1",
-        "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "machine": {"cpu": cpu_model(), "cores": cores(), "load_before": before},
-        "settings": settings,
-        "turns": asked.turns,
         "normalised": {name: name == "reins" for name in found if name != "simulator"},
         "left_out": missing,
     }
-    for turn in range(1, asked.turns + 1):
-        one_turn(console, all_, f"turn {turn} of {asked.turns}", settings)
-        about["machine"]["load_after"] = load()
-        write_json(asked.out, about | {"results": results(all_)})
-    for n in sorted({c.environments for c in all_ if c.turns}):
-        show_rates(console, all_, n)
-    show_parts(console, all_)
+    hold(console, all_, settings, asked, about)
+    for size in sizes(all_):
+        compared = (*PEERS, "simulator")
+        console.print(rates_table("HalfCheetah-v5", all_, size, compared))
+    console.print(parts_table(all_))
     if any(c.name in PEERS for c in all_):
         console.print("reins normalises observations and rewards; the peers do not.")
-    console.print(f"everything, with versions: {asked.out}")
-    return int(any(c.failure is not None for c in all_))
+    return close(console, all_, asked)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""reins's part of `benchmarks.halfcheetah`: its PPO, or its simulator alone.
+"""reins's part of the benchmarks in HalfCheetah: an agent, or the simulator alone.
 
-    python halfcheetah_reins.py reins     '{"environments": 16, "seconds": 20, ...}'
+    python halfcheetah_reins.py reins     '{"agent": "ppo", "environments": 16, ...}'
     python halfcheetah_reins.py simulator '{"environments": 16, "seconds": 5, ...}'
 
 Prints one line of JSON, as the peers' parts do. The training loop is the one that
@@ -11,6 +11,7 @@ simulator on every core, and compiled updates on one device.
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from reins.experiments.engines.local import cores, make_programs, use_all_cores
@@ -20,9 +21,11 @@ use_all_cores()
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 
+sys.path[0] = str(Path(__file__).parents[1])
+
+from benchmarks.ours import train_config  # noqa: E402
 from reins.envs import HostEnv, make_env  # noqa: E402
 from reins.experiments.build import build  # noqa: E402
-from reins.experiments.config import PPOConfig, RunConfig, TrainConfig  # noqa: E402
 from reins.experiments.host import SECONDS  # noqa: E402
 from reins.experiments.program import keys_of  # noqa: E402
 from reins.experiments.record import versions  # noqa: E402
@@ -33,25 +36,18 @@ STEPS_BETWEEN_LOOKS = 100
 
 def train(settings: dict[str, Any]) -> dict[str, Any]:
     """Whole updates until the time is up: steps, seconds, and what each part took."""
-    n, batch_steps = settings["environments"], settings["batch_steps"]
-    run = RunConfig(seeds=1, environments=n, rollout_steps=batch_steps // n)
-    agent = PPOConfig(
-        minibatches=batch_steps // settings["minibatch_steps"],
-        hidden=tuple(settings["hidden"]),
-        **{k: settings[k] for k in ("learning_rate", "epochs", "discount")},
-        **{k: settings[k] for k in ("gae_lambda", "clip_epsilon")},
-    )
-    task = build(TrainConfig("ppo", settings["env"], run=run, ppo=agent))
-    (program,) = make_programs(task, run, [(0,)])
+    config = train_config(settings)
+    run = config.run
+    (program,) = make_programs(build(config), run, [(0,)])
     parts: dict[str, float] = {}
     updates = 0
     with jax.default_device(jax.local_devices()[0]):
         state = program.init(keys_of([0]))
         for _ in range(settings["warm_up"]):
-            state, _ = program.advance(state)
+            state, *_ = program.advance(state, 1)
         began = time.perf_counter()
         while (seconds := time.perf_counter() - began) < settings["seconds"]:
-            state, info = program.advance(state)
+            state, info, _ = program.advance(state, 1)
             updates += 1
             for name, value in info.items():
                 if name.startswith(SECONDS):

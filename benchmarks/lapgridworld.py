@@ -72,8 +72,10 @@ def on_one_device(program: Program, seeds: int) -> Callable[[int], int]:
     state = [program.init(keys(seeds))]
 
     def run(updates: int) -> int:
-        for _ in range(updates):
-            state[0], _ = program.advance(state[0])
+        done = 0
+        while done < updates:
+            state[0], _, n = program.advance(state[0], updates - done)
+            done += n
         jax.block_until_ready(state[0])
         return updates * RUN.batch_steps * seeds
 
@@ -93,8 +95,10 @@ def on_cores(program: Program, seeds: int) -> Callable[[int], int]:
             except Empty:
                 return
             state = jax.device_put(states[seed], device)
-            for _ in range(updates):
-                state, _ = program.advance(state)
+            done = 0
+            while done < updates:
+                state, _, n = program.advance(state, updates - done)
+                done += n
             states[seed] = jax.block_until_ready(state)
 
     def run(updates: int) -> int:

@@ -24,7 +24,10 @@ class Contestant:
     """Something to time with so many environments.
 
     Attributes:
+      environments: side by side, of each seed.
       command: starts its process; the settings of a turn are added, as JSON.
+      settings: its own, which come before those of the turn.
+      seeds: that it trains at once.
       turns: what its process printed in each turn, until it failed.
       failure: why it takes no more turns.
     """
@@ -32,8 +35,16 @@ class Contestant:
     name: str
     environments: int
     command: list[str]
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    seeds: int = 1
     turns: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     failure: str | None = None
+
+    @property
+    def size(self) -> str:
+        """How much it has side by side, in words."""
+        several = f", {counted(self.seeds, 'seed')}" if self.seeds > 1 else ""
+        return counted(self.environments, "environment") + several
 
     @property
     def rates(self) -> list[float]:
@@ -55,7 +66,9 @@ class Contestant:
         Args:
           settings: for its process; `seconds` among them.
         """
-        told = json.dumps(settings | {"environments": self.environments})
+        settings = settings | self.settings
+        size = {"environments": self.environments, "seeds": self.seeds}
+        told = json.dumps(settings | size)
         kept = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         kept |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
         limit = settings["seconds"] + STARTING
@@ -82,6 +95,11 @@ class Contestant:
             self.failure = f"exit status {done.returncode}, and no result: {last}"
 
 
+def counted(n: int, thing: str) -> str:
+    """So many things."""
+    return f"{n} {thing}{'s' * (n > 1)}"
+
+
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
     """Median over turns of the ratio within a turn; None where they share none."""
     pairs = list(zip(ours, theirs, strict=False))
@@ -104,9 +122,8 @@ def load() -> list[float]:
 
 
 def against(contestant: Contestant, all_: Sequence[Contestant]) -> dict[str, float]:
-    """Its rate as a multiple of the others' with as many environments."""
-    n = contestant.environments
-    others = {c.name: c.rates for c in all_ if c.environments == n}
+    """Its rate as a multiple of the others' with as many environments and seeds."""
+    others = {c.name: c.rates for c in all_ if c.size == contestant.size}
     found = {name: ratio(contestant.rates, rates) for name, rates in others.items()}
     return {name: value for name, value in found.items() if value is not None}
 
@@ -117,6 +134,8 @@ def results(all_: Sequence[Contestant]) -> list[dict[str, Any]]:
         {
             "contestant": c.name,
             "environments": c.environments,
+            "seeds": c.seeds,
+            "settings": c.settings,
             "failure": c.failure,
             "rates": c.rates,
             "median": statistics.median(c.rates) if c.turns else None,

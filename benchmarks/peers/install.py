@@ -3,15 +3,34 @@
 import importlib.metadata
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # First, and by itself: what else is installed is then content with this build. Where
 # pip would bring a build for GPUs, PIP_INDEX_URL can name an index of CPU builds.
-TORCH = "torch==2.13.0"
-PEERS = {"stable-baselines3": "stable-baselines3==2.9.2", "sbx": "sbx-rl==0.28.0"}
-SIMULATOR = {"gymnasium": "gymnasium[mujoco]", "mujoco": "mujoco"}
-"""By the names of what is installed here, what is asked for in the same version."""
+TORCH = ("torch==2.13.0",)
+SB3 = "stable-baselines3==2.9.2"
+HERE = ("gymnasium", "mujoco", "jax")
+"""Asked for in the versions that are installed here, where a peer needs them."""
+HOMES: dict[str, list[tuple[str, ...]]] = {
+    "stable-baselines3": [TORCH, (SB3, "sb3-contrib==2.9.2", "gymnasium", "mujoco")],
+    "sbx": [TORCH, ("sbx-rl==0.28.0", "gymnasium", "mujoco")],
+    "tianshou": [TORCH, ("tianshou==2.0.1", "gymnasium", "mujoco")],
+    # gymnax 1.0 breaks both that live here; distrax is PureJaxRL's.
+    "gymnax": [("rejax==0.1.3", "gymnax==0.0.9", "distrax==0.1.9", "jax")],
+}
+"""What goes into each environment, one call of pip after another."""
+PEERS = {
+    "stable-baselines3": "stable-baselines3",
+    "sb3-contrib": "stable-baselines3",
+    "sbx": "sbx",
+    "tianshou": "tianshou",
+    "rejax": "gymnax",
+    "purejaxrl": "gymnax",
+}
+"""In which environment each peer lives."""
+PUREJAXRL = ("https://github.com/luchris429/purejaxrl", "31756b1")
+"""Where it is, and which commit; it is no package."""
 STAMP = ".complete"
 TIMEOUT = 1800
 PIP = "-m pip --quiet --no-input --disable-pip-version-check --retries 2 install"
@@ -33,14 +52,11 @@ def peer_python(peer: str, folder: Path, say: Callable[[str], None]) -> Path:
 
     Raises: PeerError when it cannot be made.
     """
-    simulator = [
-        f"{package}=={importlib.metadata.version(name)}"
-        for name, package in SIMULATOR.items()
-    ]
-    steps = [[TORCH], [PEERS[peer], *simulator]]
-    home = (folder / peer).absolute()
+    name = PEERS[peer]
+    steps = [list(map(_pinned, packages)) for packages in HOMES[name]]
+    home = (folder / name).absolute()
     python = home / "bin" / "python"
-    wanted = "\n".join([str(home), sys.version, *steps[0], *steps[1]])
+    wanted = "\n".join([str(home), sys.version, *(p for step in steps for p in step)])
     stamp = home / STAMP
     if stamp.is_file() and stamp.read_text() == wanted and python.exists():
         return python
@@ -59,7 +75,34 @@ def peer_python(peer: str, folder: Path, say: Callable[[str], None]) -> Path:
     return python
 
 
-def _run(command: list[str]) -> None:
+def purejaxrl_checkout(
+    given: Path | None, folder: Path, say: Callable[[str], None]
+) -> Path:
+    """A checkout of PureJaxRL: the given one, or one that is cloned into `folder`.
+
+    Raises: PeerError when it cannot be had.
+    """
+    address, commit = PUREJAXRL
+    home = (given or folder / "purejaxrl").absolute()
+    if (home / "purejaxrl" / "ppo.py").is_file():
+        return home
+    if given is not None:
+        raise PeerError(f"{home} holds no purejaxrl/ppo.py; give a checkout of it")
+    say(f"purejaxrl: cloning {address} at {commit} into {home}")
+    _run(["git", "clone", "--quiet", address, str(home)])
+    _run(["git", "-C", str(home), "checkout", "--quiet", commit])
+    return home
+
+
+def _pinned(package: str) -> str:
+    """The requirement, in the version that is installed here if it is one of HERE."""
+    if package not in HERE:
+        return package
+    version = importlib.metadata.version(package)
+    return f"{package}{'[mujoco]' * (package == 'gymnasium')}=={version}"
+
+
+def _run(command: Sequence[str]) -> None:
     try:
         done = subprocess.run(
             command, timeout=TIMEOUT, capture_output=True, text=True, check=False

@@ -13,6 +13,7 @@ import pytest
 from reins.agents import (
     Agent,
     a2c,
+    a3c,
     actor_critic,
     binary_classifier,
     es,
@@ -131,6 +132,7 @@ AGENTS: dict[str, Callable] = {
         critic_kind="q",
     ),
     "a2c": lambda env: policy_gradient_agent(a2c, env, JUDGE, STEPS),
+    "a3c": lambda env: policy_gradient_agent(a3c, env, JUDGE, STEPS),
     "off-policy-pg": lambda env: policy_gradient_agent(
         off_policy_pg,
         env,
@@ -181,6 +183,7 @@ CASES = [(name, DISCRETE) for name in AGENTS]
 CASES += [(name, CONTINUOUS) for name in ("ppo", "ppo-normalised", "ppo-lagrangian")]
 CASES += [(name, CONTINUOUS) for name in ("npg", "trpo", "kl-dual")]
 CASES += [(name, CONTINUOUS) for name in ("reinforce", "actor-critic", "a2c")]
+CASES += [("a3c", CONTINUOUS)]
 CASES += [("off-policy-pg", CONTINUOUS)]
 CASES += [(name, CONTINUOUS) for name in ("es", "hill-climbing", "genetic")]
 

@@ -174,9 +174,10 @@ def test_seeds_of_one_group_are_the_seeds_one_by_one(tmp_path):
     both = together.init(keys)
     singles = [program.init(keys[i : i + 1]) for i, program in enumerate(alone)]
     for _ in range(2):
-        both, info = together.advance(both)
-        singles, infos = zip(
-            *[p.advance(s) for p, s in zip(alone, singles, strict=True)], strict=True
+        both, info, _ = together.advance(both, 1)
+        singles, infos, _ = zip(
+            *[p.advance(s, 1) for p, s in zip(alone, singles, strict=True)],
+            strict=True,
         )
     for i, single in enumerate(singles):
         np.testing.assert_allclose(

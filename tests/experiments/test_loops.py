@@ -93,12 +93,12 @@ def test_what_is_not_finite_ends_its_own_group_and_keeps_its_checkpoint(
 ):
     calls = []
 
-    def poisoned(state):
-        state, info = programs[1].advance(state)
+    def poisoned(state, most):
+        state, info, _ = programs[1].advance(state, 1)
         calls.append(1)
         if len(calls) == 3:
             info = info | {"entropy": info["entropy"] * np.nan}
-        return state, info
+        return state, info, 1
 
     bad = programs[1]._replace(advance=poisoned)
     groups = [

@@ -1,6 +1,7 @@
 """Agents: builders of `Agent(init, act, update)`, one file per algorithm."""
 
 from reins.agents.a2c import a2c
+from reins.agents.a3c import AsynchronousAgent, a3c, actor_learner
 from reins.agents.actor_critic import actor_critic
 from reins.agents.agent import Agent
 from reins.agents.evolution import es
@@ -22,8 +23,11 @@ from reins.agents.trpo import trpo
 
 __all__ = [
     "Agent",
+    "AsynchronousAgent",
     "a2c",
+    "a3c",
     "actor_critic",
+    "actor_learner",
     "binary_classifier",
     "constraint_learner",
     "es",

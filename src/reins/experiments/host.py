@@ -69,17 +69,17 @@ class HostParts(NamedTuple):
 
 def host_parts(task: Task, run: RunConfig, seeds: int) -> HostParts:
     """Compile what all groups of so many seeds share."""
+    agent: Any = task.agent
     cost = getattr(task.env, "cost", None)
 
     def begin(key: Key) -> SeedState:
         agent_key, run_key = jax.random.split(key)
-        agent = task.agent.init(agent_key)
-        return SeedState(agent, None, run_key, jnp.zeros((), jnp.int32))
+        return SeedState(agent.init(agent_key), None, run_key, jnp.zeros((), jnp.int32))
 
     def update(state: SeedState, batch: Trajectory) -> tuple[SeedState, Info]:
         if cost is not None:
             batch = batch._replace(costs=cost(batch.observations, batch.actions))
-        return learn(task.agent, state, batch)
+        return learn(agent, state, batch)
 
     def seeds_of(state: SeedState) -> Array:
         return reset_seeds(stream(state, RESETTING), run.environments)
@@ -132,7 +132,7 @@ def host_program(
         training().restore(join(saved))
         return join(state.rollout.standing)
 
-    def advance(state: SeedState) -> tuple[SeedState, Info]:
+    def gather(state: SeedState) -> tuple[SeedState, Trajectory, Info]:
         clock = Clock()
         standing = standing_of(state)
         keys = parts.act_keys(state)
@@ -142,11 +142,17 @@ def host_program(
         )
         clock.lap("simulate", apart_from="act")
         batch = jax.tree.map(lambda x: split(x, seeds), batch)
+        seen = _episodes(finished, run.environments, seeds) | clock.seconds
+        return state._replace(rollout=place(standing)), batch, seen
+
+    def advance(state: SeedState, most: int) -> tuple[SeedState, Info, int]:
+        del most
+        state, batch, seen = gather(state)
+        clock, moved = Clock(), state.rollout
         state, info = parts.update(state._replace(rollout=None), batch)
         info = jax.tree.map(np.asarray, info)
         clock.lap("update")
-        info |= _episodes(finished, run.environments, seeds) | clock.seconds
-        return state._replace(rollout=place(standing)), info
+        return state._replace(rollout=moved), info | seen | clock.seconds, 1
 
     def judged(state: SeedState, i: int, key: Key) -> Info:
         def opened(env: HostEnv, n: int) -> VectorEnv:
@@ -183,7 +189,14 @@ def host_program(
         return on_device._replace(rollout=state.rollout)
 
     return Program(
-        init, advance, evaluate, template, exact=env.saves, put=put, close=copies.close
+        init,
+        gather,
+        advance,
+        evaluate,
+        template,
+        exact=env.saves,
+        put=put,
+        close=copies.close,
     )
 
 

@@ -1,4 +1,4 @@
-"""The loop of a group: one update at a time, evaluated and saved on the way."""
+"""The loop of a group: some updates at a time, evaluated and saved on the way."""
 
 import threading
 import time
@@ -14,10 +14,12 @@ from reins.errors import RunError
 from reins.experiments.checkpoint import load_checkpoint, save_checkpoint
 from reins.experiments.config import RunConfig
 from reins.experiments.host import SECONDS
-from reins.experiments.program import Program, SeedState, keys_of
+from reins.experiments.program import HaltedError, Program, SeedState, keys_of
 from reins.types import Info
 
 SCHEMA = "reins.checkpoint/1"
+UPDATES = "updates"
+"""How many updates a report is the mean of; 1 where it does not say."""
 
 
 class Group(NamedTuple):
@@ -42,14 +44,16 @@ class Progress(NamedTuple):
     Attributes:
       group: whose it is.
       steps: environment steps just taken, of all its seeds.
-      info: what the latest update said, by name, if there was one.
+      info: what the latest updates said, by name, if there were any.
       row: the latest evaluation, if there was one.
+      news: what befell, in a sentence for people, if anything did.
     """
 
     group: Group
     steps: int
     info: dict[str, list[float]] | None = None
     row: dict[str, Any] | None = None
+    news: str | None = None
 
 
 def run_group(
@@ -90,6 +94,12 @@ def _train(
         span[1] = time.time()
         save_checkpoint(group.checkpoint, state, record)
 
+    def listen() -> None:
+        for sentence in program.news():
+            news = f"{group.name} in {group.env}, seed {group.seeds[0]}: {sentence}"
+            record["news"] = [*record.get("news", []), news]
+            report(Progress(group, 0, news=news))
+
     try:
         while True:
             due = done % run.updates_per_evaluation == 0 or done == run.updates
@@ -103,14 +113,26 @@ def _train(
             if stop.is_set():
                 save()
                 return
-            state, info = program.advance(state)
-            done += 1
+            every = run.updates_per_evaluation
+            left = min(every - done % every, run.updates - done)
+            state, info, n = program.advance(state, left)
+            listen()
+            done += n
             found = _check(group, done, _count_seconds(record, _host(info)))
-            record["pending"].append(found)
-            report(Progress(group, run.batch_steps * len(group.seeds), info=found))
+            record["pending"].append({UPDATES: n, **found})
+            report(Progress(group, n * run.batch_steps * len(group.seeds), info=found))
     except FaultyEnvError as fault:
         save()
         raise RunError(_broken(group, done, fault)) from fault
+    except HaltedError as error:
+        listen()
+        save()
+        raise RunError(
+            f"{group.env}, seed {group.seeds[0]}: {error}. This stops {group.name} "
+            f"here, and no other seed; {group.checkpoint} holds it as it was after "
+            f"{done} updates. `reins check-env {group.env}` looks for faults of an "
+            "environment; `reins resume` goes on with all workers once it is mended."
+        ) from error
 
 
 def _start(group: Group, device: Any) -> tuple[SeedState, dict[str, Any]]:
@@ -189,13 +211,22 @@ def _check(group: Group, update: int, info: dict[str, list[float]]) -> dict[str,
 
 
 def _row(
-    group: Group, updates: int, evaluation: Info, pending: list[dict[str, list[float]]]
+    group: Group, updates: int, evaluation: Info, pending: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """One line of the curves: the evaluation, and means of the updates' reports."""
+    """One line of the curves: the evaluation, and means over the updates before it.
+
+    Of what is named `..._max` the largest.
+    """
     names = dict.fromkeys(name for report in pending for name in report)
-    means = {
-        name: np.mean([p[name] for p in pending if name in p], axis=0).tolist()
-        for name in names
-    }
+    names.pop(UPDATES, None)
+    told = {name: _over(name, [p for p in pending if name in p]) for name in names}
     steps = updates * group.run.batch_steps
-    return {"updates": updates, "steps": steps, **_host(evaluation), **means}
+    return {"updates": updates, "steps": steps, **_host(evaluation), **told}
+
+
+def _over(name: str, pending: list[dict[str, Any]]) -> list[float]:
+    values = [report[name] for report in pending]
+    if name.endswith("_max"):
+        return np.max(values, axis=0).tolist()
+    counts = [report.get(UPDATES, 1) for report in pending]
+    return np.average(values, axis=0, weights=counts).tolist()

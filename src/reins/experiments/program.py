@@ -16,6 +16,7 @@ from jaxtyping import Array, Int
 
 from reins.agents import Agent
 from reins.data import rollout, start_rollout
+from reins.errors import RunError
 from reins.experiments.build import Task
 from reins.experiments.config import RunConfig
 from reins.experiments.judge import judge
@@ -23,6 +24,10 @@ from reins.types import Info, Key, Trajectory
 
 ACTING, EVALUATION = 0, 1
 """Folded into a seed's key: evaluations so never disturb the training."""
+
+STEPS_AT_ONCE = 8192
+"""About so many environment steps go by in one compiled call: small batches would
+wait for Python more than for themselves."""
 
 
 class SeedState(NamedTuple):
@@ -34,26 +39,40 @@ class SeedState(NamedTuple):
     updates: Int[Array, ""]
 
 
+class HaltedError(RunError):
+    """A program that cannot go on, and whose last state is whole."""
+
+
 class Program(NamedTuple):
     """One group's run as functions of its state.
 
     Attributes:
       init: keys of the seeds -> state.
-      advance: gather a batch and learn from it.
+      gather: a batch, and what was seen beside it; the state moves on in its
+        environments only.
+      advance: gather a batch and learn from it; again, up to so many times. Tells how
+        often, and the mean of what each of these updates reported.
       evaluate: return and violations of each seed, by name.
       template: () -> the shapes of a state.
       exact: whether a state is all that it takes to go on exactly.
       put: a state from a checkpoint, and a device -> the state on the device.
       close: let go of what is held outside the state.
+      repeatable: whether the same seed gives the same numbers again.
+      takes_all: whether it uses every device, so that groups go one after another.
+      news: what befell since it was last asked, in sentences for people.
     """
 
     init: Callable[[Array], SeedState]
-    advance: Callable[[SeedState], tuple[SeedState, Info]]
+    gather: Callable[[SeedState], tuple[SeedState, Trajectory, Info]]
+    advance: Callable[[SeedState, int], tuple[SeedState, Info, int]]
     evaluate: Callable[[SeedState], Info]
     template: Callable[[], SeedState]
     exact: bool = True
     put: Callable[[SeedState, Any], SeedState] = jax.device_put
     close: Callable[[], None] = lambda: None
+    repeatable: bool = True
+    takes_all: bool = False
+    news: Callable[[], list[str]] = list
 
 
 def compiled_program(task: Task, run: RunConfig, seeds: int) -> Program:
@@ -62,7 +81,7 @@ def compiled_program(task: Task, run: RunConfig, seeds: int) -> Program:
     It is compiled once on each device.
     """
     env: Any = task.env
-    agent = task.agent
+    agent: Any = task.agent
 
     def init(key: Key) -> SeedState:
         agent_key, env_key, run_key = jax.random.split(key, 3)
@@ -71,7 +90,7 @@ def compiled_program(task: Task, run: RunConfig, seeds: int) -> Program:
             agent.init(agent_key), start, run_key, jnp.zeros((), jnp.int32)
         )
 
-    def advance(state: SeedState) -> tuple[SeedState, Info]:
+    def gather(state: SeedState) -> tuple[SeedState, Trajectory, Info]:
         place, batch = rollout(
             env,
             lambda observations, key: agent.act(state.agent, observations, key),
@@ -79,7 +98,18 @@ def compiled_program(task: Task, run: RunConfig, seeds: int) -> Program:
             acting_key(state),
             steps=run.rollout_steps,
         )
-        return learn(agent, state._replace(rollout=place), batch)
+        return state._replace(rollout=place), batch, {}
+
+    def once(state: SeedState) -> tuple[SeedState, Info]:
+        state, batch, _ = gather(state)
+        return learn(agent, state, batch)
+
+    at_once = max(1, STEPS_AT_ONCE // run.batch_steps)
+    several = jax.jit(repeated(lift(once, seeds)), donate_argnums=0)
+
+    def advance(state: SeedState, most: int) -> tuple[SeedState, Info, int]:
+        n = min(most, at_once)
+        return *several(state, n), n
 
     def evaluate(state: SeedState) -> Info:
         key = stream(state, EVALUATION)
@@ -88,7 +118,8 @@ def compiled_program(task: Task, run: RunConfig, seeds: int) -> Program:
     start = jax.jit(lift(init, seeds))
     return Program(
         init=start,
-        advance=jax.jit(lift(advance, seeds), donate_argnums=0),
+        gather=jax.jit(lift(gather, seeds)),
+        advance=advance,
         evaluate=jax.jit(lift(evaluate, seeds)),
         template=lambda: jax.eval_shape(start, keys_of(range(seeds))),
     )
@@ -98,11 +129,36 @@ def learn(agent: Agent, state: SeedState, batch: Trajectory) -> tuple[SeedState,
     """One update of the agent from a batch, and what the batch was like."""
     _, update_key = jax.random.split(stream(state, ACTING))
     trained, info = agent.update(state.agent, batch, update_key)
-    info |= {
+    info |= seen_in(batch)
+    return state._replace(agent=trained, updates=state.updates + 1), info
+
+
+def seen_in(batch: Trajectory) -> Info:
+    """What a batch was like, whatever was learned from it."""
+    return {
         "train/reward_per_step": jnp.mean(batch.rewards, where=batch.mask),
         "train/cost_per_step": jnp.mean(batch.costs, where=batch.mask),
     }
-    return state._replace(agent=trained, updates=state.updates + 1), info
+
+
+def repeated(
+    once: Callable[[SeedState], tuple[SeedState, Info]],
+) -> Callable[..., tuple[SeedState, Info]]:
+    """So many times in one program, whatever their number: last state, mean info."""
+    once = jax.jit(once)  # so that it is traced once, and not for its shapes too
+
+    def several(state: SeedState, n: Int[Array, ""]) -> tuple[SeedState, Info]:
+        def again(_: Any, carry: tuple[SeedState, Info]) -> tuple[SeedState, Info]:
+            state, found = once(carry[0])
+            return state, jax.tree.map(jnp.add, carry[1], found)
+
+        nothing = jax.tree.map(
+            lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(once, state)[1]
+        )
+        state, total = jax.lax.fori_loop(0, n, again, (state, nothing))
+        return state, jax.tree.map(lambda x: x / n, total)
+
+    return several
 
 
 def acting_key(state: SeedState) -> Key:

@@ -78,6 +78,8 @@ class ProgressBar:
 
     def __call__(self, progress: loops.Progress) -> None:
         self.advance(progress.steps, self.tell(progress))
+        if progress.news is not None:
+            self.bars.console.print(progress.news, markup=False)
 
     def advance(self, steps: int, told: str = "") -> None:
         """So many steps further; `told`, unless empty, says how it goes."""
@@ -141,6 +143,8 @@ class ProgressLines(ProgressBar):
             told = self.tell(progress)
             begun = progress.info is not None
             self.advance(progress.steps, told, begun=begun)
+            if progress.news is not None:
+                self.terminal.say(progress.news)
 
     def advance(self, steps: int, told: str = "", *, begun: bool = True) -> None:
         before = self.steps

@@ -91,7 +91,9 @@ def resume(folder: Path, terminal: Terminal) -> Summary:
 
 def prepare(config: TrainConfig | LearnConfig, folder: Path) -> Run:
     """Build what a run needs, without starting it."""
-    grouped = group_seeds(config.run.seed_list)  # before JAX is used for anything
+    apart = config.agent == "a3c"  # which takes all devices for one seed
+    # Before JAX is used for anything:
+    grouped = group_seeds(config.run.seed_list, apart=apart)
     task = build(config)
     programs = make_programs(task, config.run, grouped)
     groups = [

@@ -59,6 +59,7 @@ def summarise(run: Run) -> Summary:
         ),
         "evaluation_episodes": run.task.evaluation_episodes,
         "resume": resumed(run),
+        **asynchrony(run),
         "steps_per_second": steps * len(seeds) / seconds,
         "wall_seconds": seconds,
         "versions": versions(run.config.env),
@@ -78,9 +79,20 @@ def resumed(run: Run) -> Summary:
     records = [load_record(group.checkpoint) for group in run.groups]
     batch = run.config.run.batch_steps
     return {
-        "exact": all(group.program.exact for group in run.groups),
+        "exact": all(
+            group.program.exact and group.program.repeatable for group in run.groups
+        ),
         "fresh_starts": [[k * batch for k in r["fresh_starts"]] for r in records],
     }
+
+
+def asynchrony(run: Run) -> Summary:
+    """Of runs that chance has a hand in beside the seed: that, and what befell them."""
+    if all(group.program.repeatable for group in run.groups):
+        return {}
+    records = [load_record(group.checkpoint) for group in run.groups]
+    news = [sentence for record in records for sentence in record.get("news", [])]
+    return {"repeatable": False, "news": news}
 
 
 def judged(task: Task, returns: list[float], rates: list[float] | None) -> Summary:

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import optax
 from gymnasium import spaces
 
 from reins.agents import (
     Agent,
+    AsynchronousAgent,
     a2c,
+    a3c,
     actor_critic,
     es,
     genetic,
@@ -161,6 +164,26 @@ def _off_policy_pg(env: Env | HostEnv, config: TrainConfig) -> Agent:
     )
 
 
+def _a3c(env: Env | HostEnv, config: TrainConfig) -> AsynchronousAgent:
+    names = (
+        *("discount", "gae_lambda", "entropy_weight", "value_weight"),
+        "shared_trunk",
+    )
+    told = {name: getattr(config.ppo, name) for name in names}
+    parts = agent_parts(
+        env,
+        config,
+        steps=config.run.updates,
+        scaled=lambda rate: optax.rmsprop(rate, decay=0.99, eps=1e-5),
+    )
+    return a3c(
+        *parts,
+        **told,
+        workers=config.asynchronous.workers,
+        exploration_spread=config.asynchronous.exploration_spread,
+    )
+
+
 def _natural(env: Env | HostEnv, config: TrainConfig) -> Agent:
     policy, critic, _ = agent_parts(env, config)
     build = trpo if config.agent == "trpo" else npg
@@ -227,13 +250,15 @@ def _population(env: Env | HostEnv, config: TrainConfig) -> Agent:
     return in_deviations(agent, env, config)
 
 
-BUILDERS: dict[str, Callable[[Env | HostEnv, TrainConfig], Agent]] = {
+Builder = Callable[[Env | HostEnv, TrainConfig], Agent | AsynchronousAgent]
+BUILDERS: dict[str, Builder] = {
     "ppo": build_ppo,
     "ppo-lagrangian": build_ppo_lagrangian,
     "reinforce": _reinforce,
     "actor-critic": _actor_critic,
     "a2c": _a2c,
     "off-policy-pg": _off_policy_pg,
+    "a3c": _a3c,
     "npg": _natural,
     "trpo": _natural,
     "kl-dual": _kl_dual,

@@ -1,5 +1,6 @@
 """What agents are made of: networks, optimisers, multipliers, normalisation."""
 
+from collections.abc import Callable
 from typing import Any
 
 import optax
@@ -50,15 +51,21 @@ def agent_parts(
     config: TrainConfig | LearnConfig,
     *,
     steps: int | None = None,
+    scaled: Callable[[Any], optax.GradientTransformation] | None = None,
 ) -> tuple[Any, Any, Any]:
-    """Policy, critic and optimiser; `steps` of it in the run, for its decay."""
+    """Policy, critic and optimiser; `steps` of it in the run, for its decay.
+
+    Args:
+      scaled: the optimiser of a step size, behind the bound on the gradient; Adam
+        when not said.
+    """
     settings = config.ppo
     rate: Any = settings.learning_rate
     if settings.learning_rate_decay == "linear":
         rate = optax.linear_schedule(rate, 0.0, steps or steps_of_passes(config))
     optimizer = optax.chain(
         optax.clip_by_global_norm(settings.max_gradient_norm),
-        optax.adam(rate, eps=1e-5),
+        optax.adam(rate, eps=1e-5) if scaled is None else scaled(rate),
     )
     space, hidden = env.observation_space, settings.hidden
     policy = policy_for(

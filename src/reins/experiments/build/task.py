@@ -4,7 +4,13 @@ from typing import NamedTuple
 
 import optax
 
-from reins.agents import Agent, binary_classifier, gail_constraint, icrl
+from reins.agents import (
+    Agent,
+    AsynchronousAgent,
+    binary_classifier,
+    gail_constraint,
+    icrl,
+)
 from reins.constraints import constraint_network
 from reins.envs import (
     Env,
@@ -39,7 +45,7 @@ class Task(NamedTuple):
       evaluation_episodes: how many, of each evaluation.
     """
 
-    agent: Agent
+    agent: Agent | AsynchronousAgent
     env: Env | HostEnv
     return_env: Env | HostEnv
     violation_env: Env | HostEnv

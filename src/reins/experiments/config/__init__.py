@@ -1,6 +1,7 @@
 """What a run is told: frozen dataclasses, checked when built."""
 
 from reins.experiments.config.agents import (
+    AsynchronousConfig,
     CostConfig,
     GradientConfig,
     OffPolicyConfig,
@@ -32,6 +33,7 @@ __all__ = [
     "EXPERIMENTS",
     "METHODS",
     "USED",
+    "AsynchronousConfig",
     "ConstraintConfig",
     "CostConfig",
     "EnvConfig",

@@ -187,6 +187,23 @@ class RegionConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class AsynchronousConfig:
+    """Settings of a3c; `environments` is the number that each worker has."""
+
+    workers: int = 4
+    """Actor-learners of each seed, that move the same parameters without a lock."""
+    exploration_spread: float = 1.0
+    """Factor of the most curious worker's entropy weight; of the least, its inverse."""
+
+    def __post_init__(self) -> None:
+        spread = self.exploration_spread
+        faults = [positive("workers", self.workers)]
+        if not spread >= 1.0:
+            faults.append(f"exploration_spread must be at least 1; found {spread}")
+        refuse("the actor-learners' settings", faults)
+
+
+@dataclasses.dataclass(frozen=True)
 class PopulationConfig:
     """Settings of es, hill-climbing and genetic; `environments` is the population."""
 

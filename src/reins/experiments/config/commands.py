@@ -7,6 +7,7 @@ import tyro
 
 from reins.errors import ConfigError, unknown_name
 from reins.experiments.config.agents import (
+    AsynchronousConfig,
     CostConfig,
     GradientConfig,
     OffPolicyConfig,
@@ -24,6 +25,7 @@ AGENTS: dict[str, str] = {
     "actor-critic": "Score function with advantages of a V or Q critic (S3).",
     "a2c": "Synchronous advantage actor-critic: one step a batch (S3).",
     "off-policy-pg": "Score function on data of older policies too, by ratios (S4).",
+    "a3c": "Actor-learners that move shared parameters without a lock (S3).",
     "npg": "Natural policy gradient, by conjugate gradients (S4).",
     "trpo": "Natural gradient with a line search under a KL bound (S4).",
     "kl-dual": "Surrogate under a KL bound, held by one dual variable (S4).",
@@ -74,6 +76,9 @@ class TrainConfig:
     region: tyro.conf.OmitArgPrefixes[RegionConfig] = dataclasses.field(
         default_factory=RegionConfig
     )
+    asynchronous: tyro.conf.OmitArgPrefixes[AsynchronousConfig] = dataclasses.field(
+        default_factory=AsynchronousConfig
+    )
     population: tyro.conf.OmitArgPrefixes[PopulationConfig] = dataclasses.field(
         default_factory=PopulationConfig
     )
@@ -94,7 +99,7 @@ class TrainConfig:
         """The settings that some agents listen to, and others do not."""
         return (
             *(self.ppo, self.cost, self.gradient),
-            *(self.off_policy, self.region, self.population),
+            *(self.off_policy, self.asynchronous, self.region, self.population),
         )
 
     def _check_used(self) -> None:
@@ -189,6 +194,11 @@ USED: dict[str, set[str]] = {
         *(field.name for field in dataclasses.fields(OffPolicyConfig)),
     }
     # Remembered episodes would be in the units of their time.
+    - {"normalise_observations", "normalise_rewards"},
+    "a3c": {
+        *(*_STEPPED, "gae_lambda", "entropy_weight", "value_weight"),
+        *("shared_trunk", "workers", "exploration_spread"),
+    }
     - {"normalise_observations", "normalise_rewards"},
     "npg": _NATURAL,
     "trpo": _NATURAL,

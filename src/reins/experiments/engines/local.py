@@ -14,7 +14,9 @@ from typing import Any
 
 import jax
 
+from reins.agents.a3c import AsynchronousAgent
 from reins.envs import HostEnv
+from reins.experiments.asynchronous import asynchronous_programs
 from reins.experiments.build import Task
 from reins.experiments.config import RunConfig
 from reins.experiments.host import host_parts, host_program
@@ -40,10 +42,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
-def group_seeds(seeds: Sequence[int]) -> list[tuple[int, ...]]:
-    """How this machine wants seeds grouped: one by one on a CPU, together on a GPU."""
+def group_seeds(seeds: Sequence[int], *, apart: bool = False) -> list[tuple[int, ...]]:
+    """How this machine wants seeds grouped: one by one on a CPU, together on a GPU.
+
+    Args:
+      apart: one by one wherever it is, as several actor-learners to a seed need it.
+    """
     use_all_cores()
-    if jax.default_backend() == "cpu":
+    if apart or jax.default_backend() == "cpu":
         return [(seed,) for seed in seeds]
     return [tuple(seeds)]
 
@@ -55,6 +61,8 @@ def make_programs(
 
     Groups that are trained at the same time share the cores between their simulators.
     """
+    if isinstance(task.agent, AsynchronousAgent):
+        return asynchronous_programs(task, run, len(grouped), cores=cores())
     seeds = len(grouped[0])
     if not isinstance(task.env, HostEnv):
         return [compiled_program(task, run, seeds)] * len(grouped)
@@ -103,7 +111,8 @@ def run_groups(
             except Exception as error:
                 failures[group] = error
 
-    devices = jax.local_devices()[: len(groups)]
+    alone = any(group.program.takes_all for group in groups)
+    devices = jax.local_devices()[: 1 if alone else len(groups)]
     threads = [threading.Thread(target=work, args=(d,)) for d in devices]
     with stopping_by_signal(stop):
         for thread in threads:

@@ -3,10 +3,13 @@
 Settings were chosen on seeds 100 to 104; tables are of seeds 0 to 4.
 """
 
-from typing import Any
+import dataclasses
+from typing import Any, get_args
 
+from reins.agents.off_policy_weights import Form
 from reins.experiments.config import (
     GradientConfig,
+    OffPolicyConfig,
     PopulationConfig,
     PPOConfig,
     RunConfig,
@@ -21,10 +24,12 @@ def lectures() -> list[Cell]:
 
 
 _WHOLE = RunConfig(steps=300_000, environments=4, rollout_steps=1000)
+_LONG = RunConfig(steps=500_000, environments=8, rollout_steps=32)
 _SHORT = RunConfig(steps=300_000, environments=8, rollout_steps=32)
 _BATCH = RunConfig(steps=300_000, environments=10, rollout_steps=200)
 _POPULATION = RunConfig(steps=600_000, environments=20, rollout_steps=1000)
 _FAST = PPOConfig(learning_rate=3e-3)
+_FADING = PPOConfig(learning_rate=3e-3, learning_rate_decay="linear")
 _FASTEST = PPOConfig(learning_rate=0.05)
 
 _CARTPOLE_PUBLISHED = {
@@ -48,7 +53,20 @@ def _cartpole() -> list[Cell]:
             "actor-critic",
             {"run": _SHORT, "gradient": GradientConfig(critic_kind="q")},
         ),
+        *(
+            (
+                f"off-policy-pg, {form}",
+                "off-policy-pg",
+                {"run": _WHOLE, "ppo": _FADING, "off_policy": OffPolicyConfig(form)},
+            )
+            for form in get_args(Form)
+        ),
         ("a2c", "a2c", {"run": _SHORT, "ppo": PPOConfig(3e-3, gae_lambda=1.0)}),
+        (
+            "a3c",
+            "a3c",
+            {"run": _LONG, "ppo": dataclasses.replace(_FADING, gae_lambda=1.0)},
+        ),
         *((name, name, {"run": _BATCH}) for name in ("npg", "trpo", "kl-dual")),
         ("es", "es", {"run": _POPULATION, "ppo": _FASTEST}),
         (

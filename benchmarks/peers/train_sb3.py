@@ -1,6 +1,6 @@
-"""PPO of Stable-Baselines3 or SBX on HalfCheetah-v5, timed in its steady state.
+"""Stable-Baselines3, sb3-contrib or SBX, timed in its steady state.
 
-    python train_ppo.py stable-baselines3 '{"environments": 16, "seconds": 20, ...}'
+    python train_sb3.py stable-baselines3 '{"agent": "ppo", "environments": 16, ...}'
 
 It runs in the peer's own environment, knows nothing of reins, and prints one line of
 JSON. What a user gets by default stays as it is: `make_vec_env` (a `DummyVecEnv` of
@@ -22,7 +22,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
 PACKAGES = ("gymnasium", "mujoco", "numpy", "torch", "stable-baselines3")
-OF_SBX = ("sbx-rl", "jax", "jaxlib", "flax", "optax")
+MORE = {
+    "sbx": ("sbx-rl", "jax", "jaxlib", "flax", "optax"),
+    "sb3-contrib": ("sb3-contrib",),
+}
 ENDLESS = 10**9
 
 
@@ -48,41 +51,74 @@ class Stopwatch(BaseCallback):
 
     def _on_step(self) -> bool:
         """Whether to go on."""
-        times = self.measured
-        return len(times) < 2 or times[-1] - times[0] < self.limit
+        n = len(self.began) - self.warm_up
+        return n < 2 or self.began[-1] - self.began[self.warm_up] < self.limit
+
+
+def algorithm(library: str, agent: str, settings: dict):
+    """The library's class, and what this algorithm alone is told."""
+    if agent == "ppo":
+        if library == "sbx":
+            from sbx import PPO
+        else:
+            from stable_baselines3 import PPO
+        return PPO, {
+            "batch_size": settings["minibatch_steps"],
+            "n_epochs": settings["epochs"],
+            "clip_range": settings["clip_epsilon"],
+        }
+    if agent == "a2c":
+        from stable_baselines3 import A2C
+
+        return A2C, {
+            "use_rms_prop": False,  # Adam then, with its ε at 1e-5 as ours
+            "ent_coef": settings["entropy_weight"],
+            "vf_coef": settings["value_weight"],
+            "max_grad_norm": settings["max_gradient_norm"],
+        }
+    from sb3_contrib import TRPO
+
+    return TRPO, {
+        "batch_size": settings["minibatch_steps"],
+        "n_critic_updates": settings["critic_epochs"],
+        "cg_max_steps": settings["cg_iterations"],
+        "cg_damping": settings["damping"],
+        "line_search_shrinking_factor": settings["shrink"],
+        "target_kl": settings["kl_bound"],
+    }
 
 
 def learner(library: str, settings: dict):
-    """The library's PPO under these settings."""
+    """The library's agent under these settings."""
+    made, told = algorithm(library, settings["agent"], settings)
     if library == "sbx":
         from flax import linen as nn
-        from sbx import PPO
+
+        tanh = nn.tanh
     else:
-        from stable_baselines3 import PPO
-        from torch import nn
+        tanh = torch.nn.Tanh
     n, hidden = settings["environments"], settings["hidden"]
-    return PPO(
+    rate = settings.get("learning_rate", settings.get("critic_learning_rate"))
+    return made(
         "MlpPolicy",
-        make_vec_env(settings["env"], n_envs=n, seed=0),
-        learning_rate=settings["learning_rate"],
+        make_vec_env(settings["env"].removeprefix("reins/"), n_envs=n, seed=0),
+        learning_rate=rate,
         n_steps=settings["batch_steps"] // n,
-        batch_size=settings["minibatch_steps"],
-        n_epochs=settings["epochs"],
         gamma=settings["discount"],
         gae_lambda=settings["gae_lambda"],
-        clip_range=settings["clip_epsilon"],
         policy_kwargs={
             "net_arch": {"pi": hidden, "vf": hidden},
-            "activation_fn": nn.tanh if library == "sbx" else nn.Tanh,
+            "activation_fn": tanh,
         },
         seed=0,
         device="cpu",
+        **told,
     )
 
 
 def main() -> None:
     library, settings = sys.argv[1], json.loads(sys.argv[2])
-    if settings["torch_threads"] is not None:
+    if settings.get("torch_threads") is not None:
         torch.set_num_threads(settings["torch_threads"])
     watch = Stopwatch(settings["warm_up"], settings["seconds"])
     learner(library, settings).learn(ENDLESS, callback=watch)
@@ -91,7 +127,7 @@ def main() -> None:
     gathered = watch.gathered[watch.warm_up :][:updates]
     gathering = sum(b - a for a, b in zip(began[:-1], gathered, strict=True))
     seconds = began[-1] - began[0]
-    names = PACKAGES + (OF_SBX if library == "sbx" else ())
+    names = PACKAGES + MORE.get(library, ())
     found = {name: importlib.metadata.version(name) for name in names}
     result = {
         "steps": updates * settings["batch_steps"],
