@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from reins.envs import ENVS
+from reins.envs import ENVS, HOST_ENVS
 from reins.errors import ReinsError
 from reins.experiments import check_env, demonstrations, evaluate, run
 from reins.experiments.config import (
@@ -150,7 +150,7 @@ class Reproduce:
     """Work off the runs of a table; call again to go on."""
 
     table: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")]
-    """The table's name: lectures."""
+    """The table's name: lectures, or pong-from-pixels."""
     config: tyro.conf.OmitArgPrefixes[ReproduceConfig] = dataclasses.field(
         default_factory=ReproduceConfig
     )
@@ -380,7 +380,10 @@ def _list(out: Path | None, terminal: Terminal) -> dict[str, Any]:
     sections = {
         "agents": AGENTS,
         "methods": METHODS,
-        "environments": {name: entry.summary for name, entry in ENVS.items()},
+        "environments": {
+            **{name: entry.summary for name, entry in ENVS.items()},
+            **HOST_ENVS,
+        },
         "demonstrations": {name: _describe(name) for name in shipped_demonstrations()},
         "experiments": EXPERIMENTS,
     }

@@ -99,8 +99,19 @@ def test_wrong_input_ends_with_a_sentence(arguments, message, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", REPRODUCTIONS)
-def test_cells_have_names_of_their_own_and_cover_every_agent(name):
-    cells = REPRODUCTIONS[name]()
-    assert len({(c.table, c.name) for c in cells}) == len(cells)
-    assert {c.config.agent for c in cells} == set(AGENTS) - {"ppo-lagrangian"}
+def test_cells_have_names_of_their_own(name):
+    cells = REPRODUCTIONS[name].cells()
+    assert len({(c.table, c.file) for c in cells}) == len(cells)
     assert {c.config.agent for c in cells} <= set(USED)
+
+
+def test_the_lectures_cover_every_agent():
+    found = {cell.config.agent for cell in REPRODUCTIONS["lectures"].cells()}
+    assert found == set(AGENTS) - {"ppo-lagrangian"}
+
+
+def test_a_table_has_its_own_number_of_seeds(tmp_path, monkeypatch):
+    begun = []
+    monkeypatch.setattr(queue, "start", lambda config, *_: begun.append(config.run))
+    queue.reproduce("pong-from-pixels", ReproduceConfig(), tmp_path, QUIET)
+    assert begun[0].seed_list == [0, 1, 2]

@@ -108,3 +108,17 @@ def test_what_numpy_cannot_do_is_left_to_jax():
     pictures = spaces.Box(0, 255, (9, 9, 3), np.uint8)
     assert not has_host_act(policy_for(pictures, spaces.Discrete(2))(KEY))
     assert not has_host_act(tabular_policy(3, 2)(KEY))
+
+
+@pytest.mark.parametrize("hidden", [(), (7,)])
+def test_bytes_that_are_mostly_zero_give_the_same_actions(hidden):
+    policy = categorical_policy(40, 3, hidden=hidden)(KEY)
+    rng = np.random.default_rng(0)
+    moved = rng.integers(-1, 2, size=(N, 40), dtype=np.int8)
+    moved[:, 5:] = 0
+    moved[2] = 0
+    noise = np.asarray(action_noise(policy, KEY, steps=200, environments=N))
+    act = host_act(policy)
+    for of_step in noise:
+        expected = act(moved.astype(np.float32), of_step)
+        np.testing.assert_array_equal(act(moved, of_step), expected)

@@ -204,10 +204,12 @@ def _check(env: HostEnv, observations: Any, *amounts: Any) -> None:
     if not isinstance(space, spaces.Box) or is_image(space):
         return
     axes = tuple(range(2, observations.ndim))
-    bad = ~np.isfinite(observations)
-    expected = "expected finite numbers"
-    _refuse(bad.any(axes), observations, f"observation {{found}}; {expected}")
-    low, high = space.low - _slack(space.low), space.high + _slack(space.high)
+    low, high = space.low, space.high
+    if not np.issubdtype(space.dtype, np.integer):
+        bad = ~np.isfinite(observations)
+        expected = "expected finite numbers"
+        _refuse(bad.any(axes), observations, f"observation {{found}}; {expected}")
+        low, high = low - _slack(low), high + _slack(high)
     outside = (observations < low) | (observations > high)
     _refuse(
         outside.any(axes),

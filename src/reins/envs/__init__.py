@@ -21,6 +21,7 @@ from reins.envs.host import (
 from reins.envs.mujoco import mujoco_env
 from reins.envs.registry import (
     ENVS,
+    HOST_ENVS,
     EnvEntry,
     constrained_twin,
     env_entry,
@@ -36,6 +37,7 @@ from reins.envs.walls import forbid
 
 __all__ = [
     "ENVS",
+    "HOST_ENVS",
     "AutoresetVector",
     "CompiledEnv",
     "CostWrapper",

@@ -14,8 +14,17 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import FlattenObservation, TimeLimit
 
+from reins.envs.atari import (
+    AtariGame,
+    AtariVector,
+    atari_env,
+    atari_settings,
+    import_ale,
+    limited,
+)
 from reins.envs.autoreset import AutoresetVector, EnvPoolVector
 from reins.envs.mujoco import mujoco_env
+from reins.envs.pong import PONG, pong_env
 from reins.envs.vector import HostEnv, VectorEnv
 from reins.errors import CapabilityError, ConfigError
 
@@ -33,7 +42,7 @@ class HostOptions(NamedTuple):
       vectorisation: what steps the copies. `mujoco` steps MuJoCo's robots as one
         batch; `sync` and `async` are Gymnasium's, in this process and in one process
         per copy; `own` is the environment's own vector version; `envpool` is EnvPool.
-        `auto` is `mujoco` where that serves, else `sync`.
+        `auto` is `mujoco` where that serves, `own` for Atari's games, else `sync`.
       horizon: steps after which an episode is truncated; the environment's own limit
         when None, and `DEFAULT_HORIZON` where it has none.
     """
@@ -56,6 +65,10 @@ def host_env(env_id: str, options: HostOptions = HostOptions()) -> HostEnv:  # n
         batched = mujoco_env(env_id, **options.arguments)
         if batched is not None:
             return batched
+    if way in ("auto", "own"):
+        game = _game(spec, options)
+        if game is not None:
+            return game
     if way == "mujoco":
         raise ConfigError(
             f"{env_id} was asked to be stepped as one MuJoCo batch, which serves "
@@ -100,6 +113,10 @@ def single_env(
     """
     spec = find_spec(env_id)
     given = dict(arguments or {})
+    settings = atari_settings(spec, given)
+    if settings is not None:
+        told = limited(settings, horizon)
+        return AtariGame(AtariVector(told, 1, 1), told, render_mode=render_mode)
     if render_mode is not None:
         given["render_mode"] = render_mode
     try:
@@ -158,6 +175,8 @@ def find_spec(env_id: str) -> EnvSpec:
                 f"{env_id} was asked for; the module {module!r} cannot be imported "
                 f"({error}). Install it beside reins."
             ) from error
+    if name.startswith("ALE/") or name == PONG:
+        import_ale(name)
     try:
         return gymnasium.spec(name)
     except gymnasium.error.Error as error:
@@ -177,8 +196,21 @@ def providers(env_id: str) -> list[str]:
     """
     entry_point = find_spec(env_id).entry_point
     module = entry_point if isinstance(entry_point, str) else entry_point.__module__  # pyright: ignore
-    root = module.partition(":")[0].partition(".")[0]
-    return sorted(set(importlib.metadata.packages_distributions().get(root, [])))
+    roots = {module.partition(":")[0].partition(".")[0]}
+    if env_id == PONG:
+        roots.add("ale_py")
+    known = importlib.metadata.packages_distributions()
+    return sorted({name for root in roots for name in known.get(root, [])})
+
+
+def _game(spec: EnvSpec, options: HostOptions) -> HostEnv | None:
+    """A game of Atari's as one batch, where that is what was asked for."""
+    if spec.id == PONG and not options.arguments:
+        return pong_env(options.horizon)
+    settings = atari_settings(spec, options.arguments)
+    if settings is None:
+        return None
+    return atari_env(spec.id, limited(settings, options.horizon))
 
 
 def _try(env_id: str, options: HostOptions) -> HostEnv:

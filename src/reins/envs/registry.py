@@ -20,6 +20,7 @@ from reins.envs.gridworld import (
 )
 from reins.envs.gymnasium import CompiledEnv
 from reins.envs.host import HostOptions, host_env
+from reins.envs.pong import HORIZON, PONG
 from reins.envs.vector import HostEnv
 from reins.errors import ConfigError
 
@@ -89,6 +90,11 @@ ENVS: dict[str, EnvEntry] = {
         "The car in its valley, with a throttle to pay for; Gymnasium's, compiled.",
     ),
 }
+
+HOST_ENVS: dict[str, str] = {
+    PONG: "Pong as 6400 numbers of what has moved; needs reins[atari].",
+}
+"""Ours that are stepped outside JAX, and a line on each for `reins list`."""
 
 
 def env_entry(env_id: str) -> EnvEntry | None:
@@ -160,6 +166,9 @@ def register() -> None:
                 max_episode_steps=entry.build().horizon,
                 kwargs={"env_id": env_id},
             )
+    if PONG not in gymnasium.registry:
+        entry_point = "reins.envs.pong:pong_game"
+        gymnasium.register(PONG, entry_point=entry_point, max_episode_steps=HORIZON)
 
 
 def _options(options: HostOptions) -> str:

@@ -56,7 +56,7 @@ def host_act(policy: Policy) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     policy = jax.tree.map(np.asarray, policy)
     inner = _inner(policy)
     network: Any = inner.network
-    prepare = _normaliser(policy) if isinstance(policy, NormalisedPolicy) else _float32
+    prepare = _normaliser(policy) if isinstance(policy, NormalisedPolicy) else _plain
     layers = list(zip(network.weights, network.biases, strict=True))
     finish = _most_probable
     if isinstance(inner, GaussianPolicy):
@@ -66,10 +66,10 @@ def host_act(policy: Policy) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     def actions(observations: np.ndarray, noise: np.ndarray) -> np.ndarray:
         x = prepare(observations)
         for weight, bias in layers[:-1]:
-            x = np.dot(x, weight)
+            x = _times(x, weight)
             x += bias
             activate(x, out=x)
-        x = np.dot(x, layers[-1][0])
+        x = _times(x, layers[-1][0])
         x += layers[-1][1]
         return finish(x, noise)
 
@@ -117,6 +117,18 @@ def _spread(policy: GaussianPolicy) -> Finish:
 
 def _inner(policy: Policy) -> Any:
     return policy.policy if isinstance(policy, NormalisedPolicy) else policy
+
+
+def _plain(observations: np.ndarray) -> np.ndarray:
+    return observations if observations.dtype == np.int8 else _float32(observations)
+
+
+def _times(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """x W. Signed bytes are mostly 0, as in what moved: these are left out."""
+    if x.dtype != np.int8:
+        return np.dot(x, weight)
+    used = np.flatnonzero(x.any(axis=0))
+    return np.dot(_float32(x[:, used]), weight[used])
 
 
 def _float32(observations: np.ndarray) -> np.ndarray:

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import optax
+from gymnasium import spaces
 
 from reins.agents import Agent, normalised
 from reins.critics import value_critic
@@ -28,7 +30,7 @@ def in_deviations(
         asked == "on" or (asked == "auto" and host)
         for asked in (config.ppo.normalise_observations, config.ppo.normalise_rewards)
     )
-    observations = observations and not is_image(env.observation_space)
+    observations = observations and not _has_units(env.observation_space)
     if not observations and not rewards:
         return agent
     return normalised(
@@ -39,6 +41,11 @@ def in_deviations(
         observations=observations,
         rewards=rewards,
     )
+
+
+def _has_units(space: spaces.Space) -> bool:
+    """Whether observations are pictures, or what is left of pictures: signed bytes."""
+    return is_image(space) or space.dtype == np.int8
 
 
 def steps_of_passes(config: TrainConfig | LearnConfig) -> int:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from reins.errors import ConfigError, ReinsError, unknown_name
 from reins.experiments.config import config_of
@@ -18,10 +19,22 @@ from reins.experiments.report import Terminal, result_tables
 from reins.experiments.reproduce.cell import Cell
 from reins.experiments.reproduce.kept import RESULTS, finished, keep
 from reins.experiments.reproduce.lectures import lectures
+from reins.experiments.reproduce.pong import pong_from_pixels
 from reins.experiments.run import resume, start
 from reins.experiments.summary import Summary
 
-REPRODUCTIONS: dict[str, Callable[[], list[Cell]]] = {"lectures": lectures}
+
+class Table(NamedTuple):
+    """What is to be reproduced, and with how many seeds."""
+
+    cells: Callable[[], list[Cell]]
+    seeds: int
+
+
+REPRODUCTIONS: dict[str, Table] = {
+    "lectures": Table(lectures, 5),
+    "pong-from-pixels": Table(pong_from_pixels, 3),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,17 +43,18 @@ class ReproduceConfig:
 
     scale: float = 1.0
     """Environment steps as a share of the table's own."""
-    seeds: int = 5
-    """Seeds of each cell, from 0."""
+    seeds: int | None = None
+    """Seeds of each cell; None: as many as the table has."""
     first_seed: int = 0
     """The first seed; settings were chosen on seeds from 100."""
     only: tuple[str, ...] = ()
     """Tables or cells whose name contains one of these; none means all."""
 
     def __post_init__(self) -> None:
-        if not self.scale > 0 or self.seeds < 1 or self.first_seed < 0:
+        seeds = 1 if self.seeds is None else self.seeds
+        if not self.scale > 0 or seeds < 1 or self.first_seed < 0:
             raise ConfigError(
-                f"scale {self.scale}, {self.seeds} seeds from {self.first_seed}: the "
+                f"scale {self.scale}, {seeds} seeds from {self.first_seed}: the "
                 "scale must be positive, with one seed or more, counted from 0."
             )
 
@@ -57,9 +71,10 @@ def reproduce(
     """
     if name not in REPRODUCTIONS:
         raise ConfigError(unknown_name("table", name, REPRODUCTIONS))
-    cells = list(_chosen(REPRODUCTIONS[name](), settings))
+    table = REPRODUCTIONS[name]
+    cells = list(_chosen(table, settings))
     if not cells:
-        names = ", ".join(f"{c.table}/{c.name}" for c in REPRODUCTIONS[name]())
+        names = ", ".join(f"{c.table}/{c.name}" for c in table.cells())
         raise ConfigError(f"no cell of {name} is called {settings.only}: {names}.")
     check_out(out)
     failures = {}
@@ -73,8 +88,8 @@ def reproduce(
     return _tell(name, settings, cells, failures, out, terminal)
 
 
-def _chosen(cells: Iterable[Cell], settings: ReproduceConfig) -> Iterable[Cell]:
-    for cell in cells:
+def _chosen(table: Table, settings: ReproduceConfig) -> Iterable[Cell]:
+    for cell in table.cells():
         label = f"{cell.table}/{cell.name}"
         if settings.only and not any(word in label for word in settings.only):
             continue
@@ -82,7 +97,7 @@ def _chosen(cells: Iterable[Cell], settings: ReproduceConfig) -> Iterable[Cell]:
         scaled = dataclasses.replace(
             run,
             steps=max(run.batch_steps, round(settings.scale * run.steps)),
-            seeds=settings.seeds,
+            seeds=settings.seeds or table.seeds,
             first_seed=settings.first_seed,
         )
         yield cell._replace(config=dataclasses.replace(cell.config, run=scaled))
