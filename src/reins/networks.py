@@ -46,10 +46,16 @@ class MLP(eqx.Module):
         self.activation = activation
 
     def __call__(self, x: Float[Array, "*batch n_in"]) -> Float[Array, "*batch n_out"]:
-        return self.features(x) @ self.weights[-1] + self.biases[-1]
+        last = self.weights[-1], self.biases[-1]
+        outputs = self._hidden(_as_rows(x)) @ last[0] + last[1]
+        return outputs.reshape(*x.shape[:-1], outputs.shape[-1])
 
     def features(self, x: Float[Array, "*batch n_in"]) -> Float[Array, "*batch n"]:
-        """What the last hidden layer gives; x itself where there is none."""
+        """The last hidden layer's activations; the input where there is none."""
+        found = self._hidden(_as_rows(x))
+        return found.reshape(*x.shape[:-1], found.shape[-1])
+
+    def _hidden(self, x: Float[Array, "rows n_in"]) -> Float[Array, "rows n"]:
         activation = ACTIVATIONS[self.activation]
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             x = activation(x @ weight + bias)
@@ -64,6 +70,11 @@ class MLP(eqx.Module):
         """What makes the outputs of the features, with the same parameters."""
         last = self.weights[-1:], self.biases[-1:]
         return eqx.tree_at(lambda m: (m.weights, m.biases), self, last)
+
+
+def _as_rows(x: Float[Array, "*batch n"]) -> Float[Array, "rows n"]:
+    """One axis for all leading ones: with more, XLA's gradients take twice the time."""
+    return x.reshape(-1, x.shape[-1])
 
 
 class ConvolutionalNetwork(eqx.Module):
