@@ -44,7 +44,7 @@ def test_a_cell_leaves_a_run_and_the_table_shows_it(out):
         for line in (kept / "tables.md").read_text().splitlines()
         if line.startswith("| a2c |")
     )
-    assert f"| {row['final_return'][0]:,.0f} |" in line
+    assert f"| {row['final_return'][0]:.0f} |" in line
     assert line.endswith("| 768 | 500 at 500,000 (zoo) |")
     assert "final_violation_rate" not in (kept / "summary.json").read_text()
 

@@ -75,8 +75,8 @@ _HEAD = (
 
 
 def _row(cell: Cell, summary: Mapping[str, Any]) -> str:
-    seeds = ", ".join(f"{value:,.0f}" for value in summary["final_return"])
+    seeds = ", ".join(f"{value:.0f}" for value in summary["final_return"])
     interval = summary["final_return_interval"]
-    iqm, low, high = (f"{interval[k]:,.0f}" for k in ("iqm", "low", "high"))
+    iqm, low, high = (f"{interval[k]:.0f}" for k in ("iqm", "low", "high"))
     cut = (cell.name, seeds, f"{iqm} [{low}, {high}]", f"{summary['steps']:,}")
     return f"| {' | '.join(cut)} | {cell.published} |"
