@@ -102,7 +102,7 @@ def asynchronous_programs(
 def _program(
     agent: AsynchronousAgent, run: RunConfig, steps: Steps, bases: list[Program]
 ) -> Program:
-    workers = Workers(agent, run, steps, bases)
+    workers = Workers(run, steps, bases)
     return Program(
         init=workers.init,
         gather=bases[0].gather,
@@ -127,12 +127,11 @@ class Workers:
 
     def __init__(
         self,
-        agent: AsynchronousAgent,
         run: RunConfig,
         steps: Steps,
         bases: list[Program],
     ):
-        self.agent, self.run, self.steps, self.bases = agent, run, steps, bases
+        self.run, self.steps, self.bases = run, steps, bases
         self.crew: Crew | None = None
         self.ungranted = 0
         self.lost: dict[int, str] = {}

@@ -1,4 +1,4 @@
-"""What a group of seeds does: start, advance by one update, be evaluated.
+"""What a group of seeds does: start, advance by some updates, be evaluated.
 
 A *group* of seeds advances together and has one checkpoint. Its arrays have the seeds
 as their first axis. On a CPU a group is one seed, and groups are dealt out to the

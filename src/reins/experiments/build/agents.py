@@ -123,13 +123,18 @@ def _actor_critic(env: Env | HostEnv, config: TrainConfig) -> Agent:
 
 
 def _a2c(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    parts = agent_parts(env, config, steps=config.run.updates)
+    agent = a2c(*parts, **_joint_settings(config))
+    return in_deviations(agent, env, config)
+
+
+def _joint_settings(config: TrainConfig) -> dict[str, Any]:
+    """What a2c and a3c are told of the one loss of policy and critic."""
     names = (
         *("discount", "gae_lambda", "entropy_weight", "value_weight"),
         "shared_trunk",
     )
-    told = {name: getattr(config.ppo, name) for name in names}
-    agent = a2c(*agent_parts(env, config, steps=config.run.updates), **told)
-    return in_deviations(agent, env, config)
+    return {name: getattr(config.ppo, name) for name in names}
 
 
 def _off_policy_pg(env: Env | HostEnv, config: TrainConfig) -> Agent:
@@ -165,11 +170,6 @@ def _off_policy_pg(env: Env | HostEnv, config: TrainConfig) -> Agent:
 
 
 def _a3c(env: Env | HostEnv, config: TrainConfig) -> AsynchronousAgent:
-    names = (
-        *("discount", "gae_lambda", "entropy_weight", "value_weight"),
-        "shared_trunk",
-    )
-    told = {name: getattr(config.ppo, name) for name in names}
     parts = agent_parts(
         env,
         config,
@@ -178,7 +178,7 @@ def _a3c(env: Env | HostEnv, config: TrainConfig) -> AsynchronousAgent:
     )
     return a3c(
         *parts,
-        **told,
+        **_joint_settings(config),
         workers=config.asynchronous.workers,
         exploration_spread=config.asynchronous.exploration_spread,
     )
