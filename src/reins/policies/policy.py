@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import equinox as eqx
+import jax
 import numpy as np
 from gymnasium import spaces
 from jaxtyping import Array, Float, Shaped
@@ -35,6 +36,31 @@ class Distribution(eqx.Module):
     @abc.abstractmethod
     def kl(self, other: "Distribution") -> Float[Array, "*batch"]:
         """KL(self ‖ other) in nats, for another distribution of this kind."""
+
+    def draws(
+        self, key: Key, n: int
+    ) -> tuple[Shaped[Array, "n ..."], Float[Array, "n *batch"]]:
+        """n actions for each batch index, and log π(a|s) of each, in nats.
+
+        The actions are constants under differentiation: log π depends on the parameters
+        only through the density, never through where the action came from.
+        """
+        actions = jax.lax.stop_gradient(self._several(key, n))
+        return actions, jax.vmap(self.log_prob)(actions)
+
+    def paths(
+        self, key: Key, n: int
+    ) -> tuple[Shaped[Array, "n ..."], Float[Array, "n *batch"]]:
+        """The same as `draws`, but every action carries its gradient, into log π too.
+
+        Only for a policy that gives `reparameterised`: the gradient of another's is
+        incomplete. Who builds on it asks for that first.
+        """
+        actions = self._several(key, n)
+        return actions, jax.vmap(self.log_prob)(actions)
+
+    def _several(self, key: Key, n: int) -> Shaped[Array, "n ..."]:
+        return jax.vmap(self.sample)(jax.random.split(key, n))
 
 
 class Policy(eqx.Module):
