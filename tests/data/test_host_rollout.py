@@ -3,6 +3,8 @@
 That the rows are what happened is shown in tests/envs/test_autoreset.py.
 """
 
+import tracemalloc
+
 import gymnasium
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from reins.data import (
     host_rollout,
     run_host_episodes,
     start_host_rollout,
+    total_host_episodes,
 )
 from reins.envs import AutoresetVector, HostEnv
 from tests.scripted import LENGTHS, Scripted, scripted_vector
@@ -121,8 +124,9 @@ def test_rounding_at_a_bound_is_no_fault():
     host_rollout(env, vector, lambda o, t: np.zeros(1, int), standing, steps=2)
 
 
+@pytest.mark.parametrize("run", [run_host_episodes, total_host_episodes])
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_whole_episodes_are_the_first_of_each_copy(mode):
+def test_whole_episodes_are_the_first_of_each_copy(mode, run):
     env = HostEnv(
         "Scripted-v0",
         Scripted.observation_space,
@@ -132,9 +136,7 @@ def test_whole_episodes_are_the_first_of_each_copy(mode):
         costs=True,
     )
     vector = AutoresetVector(scripted_vector(mode, 3))
-    found = run_host_episodes(
-        env, vector, lambda o, t: np.zeros((3, 1)), np.asarray([0, 1, 2])
-    )
+    found = run(env, vector, lambda o, t: np.zeros((3, 1)), np.asarray([0, 1, 2]))
     lengths = [LENGTHS[i % 3] for i in range(3)]
     assert found.lengths.tolist() == lengths
     sums = [sum(range(1, n + 1)) for n in lengths]
@@ -143,7 +145,8 @@ def test_whole_episodes_are_the_first_of_each_copy(mode):
     ]
     assert found.returns.tolist() == returns
     assert found.costs.tolist() == [s / 8 for s in sums]
-    assert found.violation_rate == pytest.approx(sum(sums) / 8 / sum(lengths))
+    rate = getattr(found, "totals", found).violation_rate
+    assert rate == pytest.approx(sum(sums) / 8 / sum(lengths))
 
 
 def test_acting_over_whole_episodes_counts_the_steps_on():
@@ -163,7 +166,8 @@ def test_acting_over_whole_episodes_counts_the_steps_on():
     assert found.returns.tolist() == [230.0]
 
 
-def test_only_the_first_episode_counts_however_long_the_others_last():
+@pytest.mark.parametrize("run", [run_host_episodes, total_host_episodes])
+def test_only_the_first_episode_counts_however_long_the_others_last(run):
     class Uneven(Faulty):
         def step(self, action):
             observation, reward, *_, info = super().step(action)
@@ -177,8 +181,38 @@ def test_only_the_first_episode_counts_however_long_the_others_last():
     inner = SyncVectorEnv(
         [lambda: Uneven("none")] * 2, autoreset_mode=AutoresetMode.DISABLED
     )
-    found = run_host_episodes(
+    found = run(
         env, AutoresetVector(inner), lambda o, t: np.zeros(2, int), np.arange(2)
     )
     assert found.lengths.tolist() == [40, 230]
     assert found.returns.tolist() == [40.0, 230.0]
+
+
+def test_totals_keep_no_step_longer_than_a_stretch():
+    """An evaluation in pictures once kept every one until its last game had ended."""
+
+    class Wide(Faulty):
+        observation_space = spaces.Box(0, 255, (64, 64), np.uint8)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return np.zeros((64, 64), np.uint8), {}
+
+        def step(self, action):
+            return np.zeros((64, 64), np.uint8), 1.0, False, False, {}
+
+    def peak(run, horizon):
+        space = Wide.observation_space
+        env = HostEnv("Wide-v0", space, Wide.action_space, horizon, lambda n, t: None)  # pyright: ignore
+        inner = SyncVectorEnv(
+            [lambda: Wide("none")], autoreset_mode=AutoresetMode.DISABLED
+        )
+        tracemalloc.start()
+        run(env, AutoresetVector(inner), lambda o, t: np.zeros(1, int), np.arange(1))
+        taken = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return taken
+
+    short, long = (peak(total_host_episodes, steps) for steps in (200, 1000))
+    assert long < 1.5 * short
+    assert peak(run_host_episodes, 1000) > 3 * short, "the measure sees what is kept"

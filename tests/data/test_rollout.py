@@ -229,7 +229,7 @@ def test_run_episodes_totals_one_episode_each(episodes):
         np.testing.assert_allclose(episodes.returns[row], expected, rtol=1e-6)
         np.testing.assert_allclose(episodes.costs[row], expected / 2, rtol=1e-6)
     expected = batch.costs[batch.mask].sum() / batch.mask.sum()
-    np.testing.assert_allclose(episodes.violation_rate, expected, rtol=1e-6)
+    np.testing.assert_allclose(episodes.totals.violation_rate, expected, rtol=1e-6)
 
 
 # Whole episodes, on rows made by hand.

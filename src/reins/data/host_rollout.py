@@ -1,13 +1,13 @@
 """Rollouts of environments outside JAX, stepped together as numpy arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
 from jaxtyping import Bool, Float, Int, Shaped
 
-from reins.data.rollout import Episodes
+from reins.data.rollout import Episodes, Totals
 from reins.envs import HostEnv, VectorEnv, VectorStep, is_image
 from reins.types import Trajectory
 
@@ -124,9 +124,31 @@ def run_host_episodes(
 
     Raises: FaultyEnvError as `host_rollout`.
     """
+    parts = list(_stretches(env, vector, act, seeds))
+    joined: Any = [np.concatenate(x, axis=1) for x in zip(*parts, strict=True)]
+    whole = Trajectory(*joined)
+    return Episodes(whole, *_totals(whole))
+
+
+def total_host_episodes(
+    env: HostEnv, vector: VectorEnv, act: HostAct, seeds: np.ndarray
+) -> Totals:
+    """The same episodes' totals alone: of their steps no more than a stretch is kept.
+
+    Raises: FaultyEnvError as `host_rollout`.
+    """
+    found = [_totals(part) for part in _stretches(env, vector, act, seeds)]
+    totals: Any = [np.sum(x, axis=0) for x in zip(*found, strict=True)]
+    return Totals(*totals)
+
+
+def _stretches(
+    env: HostEnv, vector: VectorEnv, act: HostAct, seeds: np.ndarray
+) -> Iterator[Trajectory]:
+    """The first episode of each environment, some steps at a time, until all ended."""
     standing = start_host_rollout(env, vector, seeds)
     going = np.ones(len(seeds), bool)
-    parts, masks, done = [], [], 0
+    done = 0
     while going.any() and done < env.horizon:
         steps, before = min(EPISODE_STEPS, env.horizon - done), done
         standing, part, _ = host_rollout(
@@ -134,18 +156,18 @@ def run_host_episodes(
         )
         ends = part.terminated | part.truncated
         earlier = np.cumsum(ends, axis=1) - ends
-        masks.append(going[:, None] & (earlier == 0) & part.mask)
-        parts.append(part)
+        mask: Any = going[:, None] & (earlier == 0) & part.mask
+        yield part._replace(mask=mask)
         going, done = going & ~ends.any(axis=1), done + steps
-    joined: Any = [np.concatenate(x, axis=1) for x in zip(*parts, strict=True)]
-    whole: Any = Trajectory(*joined)
-    mask = np.concatenate(masks, axis=1)
-    return Episodes(
-        whole._replace(mask=mask),
-        returns=np.sum(np.where(mask, whole.rewards, 0.0), axis=1),
-        costs=np.sum(np.where(mask, whole.costs, 0.0), axis=1),
-        lengths=np.sum(mask, axis=1),
-    )
+
+
+def _totals(rows: Trajectory) -> Totals:
+    """What each row's steps come to, summed in 64 bits."""
+    found: Any = [
+        np.sum(np.where(rows.mask, x, 0.0), axis=1, dtype=np.float64)
+        for x in (rows.rewards, rows.costs)
+    ] + [np.sum(rows.mask, axis=1)]
+    return Totals(*found)
 
 
 def as_kept(env: HostEnv, observations: np.ndarray) -> np.ndarray:

@@ -76,6 +76,19 @@ def _where(condition: Bool[Array, " N"], new: Array, old: Array) -> Array:
     return jnp.where(condition.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
 
 
+class Totals(NamedTuple):
+    """What whole episodes came to, one number each."""
+
+    returns: Float[Array, " N"]
+    costs: Float[Array, " N"]
+    lengths: Int[Array, " N"]
+
+    @property
+    def violation_rate(self) -> Float[Array, ""]:
+        """Mean cost per step, over all steps of all episodes."""
+        return jnp.sum(self.costs) / jnp.sum(self.lengths)
+
+
 class Episodes(NamedTuple):
     """One whole episode per row, and its totals."""
 
@@ -85,9 +98,9 @@ class Episodes(NamedTuple):
     lengths: Int[Array, " N"]
 
     @property
-    def violation_rate(self) -> Float[Array, ""]:
-        """Mean cost per step, over all steps of all episodes."""
-        return jnp.sum(self.costs) / jnp.sum(self.lengths)
+    def totals(self) -> Totals:
+        """All but the steps."""
+        return Totals(self.returns, self.costs, self.lengths)
 
 
 def run_episodes(env: Env, act: Act, key: Key, episodes: int) -> Episodes:

@@ -2,14 +2,21 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from reins.data import Episodes, HostAct, run_episodes, run_host_episodes
+from reins.data import (
+    Episodes,
+    HostAct,
+    Totals,
+    run_episodes,
+    run_host_episodes,
+    total_host_episodes,
+)
 from reins.envs import Env, HostEnv, VectorEnv
 from reins.experiments.build import Task
 from reins.policies import Policy, action_noise, has_host_act, host_act
@@ -17,6 +24,8 @@ from reins.types import Info, Key
 
 NOISE_STEPS = 200
 """Steps whose noise is drawn at once."""
+
+Found = TypeVar("Found", Episodes, Totals)
 
 OpenVector = Callable[[HostEnv, int], VectorEnv]
 """(environment, copies) -> the copies, ready to be reset."""
@@ -37,30 +46,57 @@ def judge(
       episodes: in each of the two environments (one pass when they are the same).
       open_vector: how copies of environments outside JAX are made.
     """
-    judged = episodes_of(task.return_env, policy, key, episodes, open_vector)
+    judged = totals_of(task.return_env, policy, key, episodes, open_vector)
     found = {"return": jnp.mean(judged.returns)}
     if not task.violation_env.costs:
         return found
     if task.violation_env is not task.return_env:
-        judged = episodes_of(task.violation_env, policy, key, episodes, open_vector)
+        judged = totals_of(task.violation_env, policy, key, episodes, open_vector)
     return found | {"violation_rate": judged.violation_rate}
 
 
-def episodes_of(
+def totals_of(
     env: Env | HostEnv,
     policy: Policy,
     key: Key,
     episodes: int,
     open_vector: OpenVector | None = None,
-) -> Episodes:
-    """Whole episodes of a stochastic policy, one in each of so many copies."""
+) -> Totals:
+    """What whole episodes of a stochastic policy came to, one in each copy.
+
+    Their steps are not kept: pictures of endless games would take gigabytes.
+    """
     if isinstance(env, Env):
-        return run_episodes(env, lambda o, k: policy(o).sample(k), key, episodes)
+        return run_episodes(env, _sampler(policy), key, episodes).totals
+    return _in_copies(env, policy, key, episodes, open_vector, total_host_episodes)
+
+
+def episodes_of(
+    env: Env | HostEnv, policy: Policy, key: Key, episodes: int
+) -> Episodes:
+    """The same whole episodes with all their steps."""
+    if isinstance(env, Env):
+        return run_episodes(env, _sampler(policy), key, episodes)
+    return _in_copies(env, policy, key, episodes, None, run_host_episodes)
+
+
+def _sampler(policy: Policy) -> Callable[[Any, Key], Any]:
+    return lambda observations, key: policy(observations).sample(key)
+
+
+def _in_copies(
+    env: HostEnv,
+    policy: Policy,
+    key: Key,
+    episodes: int,
+    open_vector: OpenVector | None,
+    run: Callable[[HostEnv, VectorEnv, HostAct, np.ndarray], Found],
+) -> Found:
     vector = (open_vector or open_once)(env, episodes)
     reset_key, act_key = jax.random.split(key)
     seeds = np.asarray(reset_seeds(reset_key, episodes))
     try:
-        return run_host_episodes(env, vector, actor(policy, episodes, act_key), seeds)
+        return run(env, vector, actor(policy, episodes, act_key), seeds)
     finally:
         if open_vector is None:
             vector.close()
