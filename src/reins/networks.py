@@ -95,6 +95,7 @@ class ConvolutionalNetwork(eqx.Module):
         shape: tuple[int, int, int],
         sizes: Sequence[int],
         *,
+        activation: str = "tanh",
         final_gain: float = 1.0,
     ):
         height, width, channels = shape
@@ -110,7 +111,8 @@ class ConvolutionalNetwork(eqx.Module):
         ]
         self.biases = [jnp.zeros(n) for n in widths[1:]]
         flat = height * width * widths[-1]
-        self.head = MLP(head_key, (flat, *sizes), final_gain=final_gain)
+        whole = (flat, *sizes)
+        self.head = MLP(head_key, whole, activation=activation, final_gain=final_gain)
 
     def __call__(
         self, pictures: Shaped[Array, "*batch H W C"]
@@ -157,11 +159,13 @@ def network(
       inputs: length of the vectors, or (height, width, channels) of the pictures.
       sizes: units of the layers after the input (after the convolutions), the last
         being the outputs.
+      activation: of the layers between (of pictures, those after the convolutions).
     """
     if isinstance(inputs, int):
         whole = (inputs, *sizes)
         return MLP(key, whole, activation=activation, final_gain=final_gain)
     height, width, channels = inputs
+    shape = (height, width, channels)
     return ConvolutionalNetwork(
-        key, (height, width, channels), sizes, final_gain=final_gain
+        key, shape, sizes, activation=activation, final_gain=final_gain
     )

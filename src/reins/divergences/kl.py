@@ -16,7 +16,8 @@ def categorical_kl(
     Returns: nats.
     """
     p = jnp.exp(log_p)
-    return jnp.sum(jnp.where(p > 0, p * (log_p - log_q), 0.0), axis=-1)
+    # The product outside of `where`: else the gradient at p = 0 is 0 · (−inf) = NaN.
+    return jnp.sum(p * jnp.where(p > 0, log_p - log_q, 0.0), axis=-1)
 
 
 def gaussian_kl(

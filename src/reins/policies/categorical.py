@@ -14,7 +14,7 @@ from reins.types import Key
 
 
 class Categorical(Distribution):
-    """p(a) = softmax(logits)_a."""
+    """p(a) = softmax(logits)_a; a logit of −inf leaves its action out."""
 
     logits: Float[Array, "*batch A"]
 
@@ -28,14 +28,14 @@ class Categorical(Distribution):
 
     def log_prob(self, actions: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
         # A sum over a one-hot: cheaper than a gather on a CPU, for few actions.
-        one_hot = jax.nn.one_hot(
-            actions, self.logits.shape[-1], dtype=self.logits.dtype
-        )
-        return jnp.sum(one_hot * self.log_probs, axis=-1)
+        one_hot = jax.nn.one_hot(actions, self.logits.shape[-1], dtype=bool)
+        return jnp.sum(jnp.where(one_hot, self.log_probs, 0.0), axis=-1)
 
     def entropy(self) -> Float[Array, "*batch"]:
         log_probs = self.log_probs
-        return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
+        probs = jnp.exp(log_probs)
+        # 0 log 0 = 0, and so is its gradient.
+        return -jnp.sum(probs * jnp.where(probs > 0, log_probs, 0.0), axis=-1)
 
     def mode(self) -> Int[Array, "*batch"]:
         return jnp.argmax(self.logits, axis=-1)
@@ -59,16 +59,21 @@ def categorical_policy(
     actions: int,
     *,
     hidden: Sequence[int] = (64, 64),
+    activation: str = "tanh",
 ) -> PolicyInit:
     """A softmax policy on a network; near uniform at the start (last gain 0.01).
 
     Args:
       observations: their length, or (height, width, channels) of pictures.
       actions: how many there are.
+      activation: of the hidden units, "tanh" or "relu".
     """
+    sizes = (*hidden, actions)
 
     def init(key: Key) -> CategoricalPolicy:
-        logits = network(key, observations, (*hidden, actions), final_gain=0.01)
+        logits = network(
+            key, observations, sizes, activation=activation, final_gain=0.01
+        )
         return CategoricalPolicy(logits)
 
     return init

@@ -88,6 +88,7 @@ def gaussian_policy(
     action_size: int,
     *,
     hidden: Sequence[int] = (64, 64),
+    activation: str = "tanh",
     log_std: float = 0.0,
     scale: Scale = "free",
     centre: Sequence[float] | None = None,
@@ -95,8 +96,12 @@ def gaussian_policy(
 ) -> PolicyInit:
     """A Gaussian policy: mean near `centre`, scale `half_width` exp(`log_std`).
 
+    Actions have no bounds here: they are clipped where they enter the environment, and
+    log π is that of the action as it was drawn.
+
     Args:
       observations: their length, or (height, width, channels) of pictures.
+      activation: of the hidden units, "tanh" or "relu".
       log_std: the scale's log at the start, in units of `half_width`.
       scale: "free" for one learned log-scale per dimension; "fixed" for a constant;
         "state" for one of each state, from the network: it has 2 outputs per dimension.
@@ -107,11 +112,11 @@ def gaussian_policy(
     check_scale(scale)
     middle = (0.0,) * action_size if centre is None else tuple(map(float, centre))
     half = (1.0,) * action_size if half_width is None else tuple(map(float, half_width))
-    outputs = 2 * action_size if scale == "state" else action_size
+    sizes = (*hidden, 2 * action_size if scale == "state" else action_size)
     start = () if scale == "free" else (float(log_std),) * action_size
 
     def init(key: Key) -> GaussianPolicy:
-        made = network(key, observations, (*hidden, outputs), final_gain=0.01)
+        made = network(key, observations, sizes, activation=activation, final_gain=0.01)
         free = jnp.full(action_size, log_std, float) if scale == "free" else None
         return GaussianPolicy(made, free, middle, half, scale, start)
 

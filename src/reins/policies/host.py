@@ -18,13 +18,15 @@ from reins.policies.categorical import CategoricalPolicy
 from reins.policies.gaussian import REACH, GaussianPolicy
 from reins.policies.normalised import NormalisedPolicy
 from reins.policies.policy import Policy
+from reins.policies.squashed import LEAST, MOST, SquashedGaussianPolicy
 from reins.types import Key
 
 
 def has_host_act(policy: Policy) -> bool:
     """Whether `host_act` can evaluate this policy (its shapes are enough)."""
     inner = _inner(policy)
-    if not isinstance(inner, GaussianPolicy | CategoricalPolicy):
+    known = GaussianPolicy | SquashedGaussianPolicy | CategoricalPolicy
+    if not isinstance(inner, known):
         return False
     return isinstance(inner.network, MLP)
 
@@ -34,12 +36,15 @@ def action_noise(
 ) -> Float[Array, "T N A"]:
     """All that `steps` steps of `host_act` need of chance.
 
-    Standard normal for a Gaussian, Gumbel for a categorical policy (whose greatest
-    logit plus noise is a draw from it).
+    Standard normal for a Gaussian, squashed or not; Gumbel for a categorical policy
+    (whose greatest logit plus noise is a draw from it).
     """
     inner = _inner(policy)
     if isinstance(inner, GaussianPolicy):
         return jax.random.normal(key, (steps, environments, len(inner.centre)))
+    if isinstance(inner, SquashedGaussianPolicy):
+        size = len(inner.units.centre)
+        return jax.random.normal(key, (steps, environments, size))
     size = inner.network.biases[-1].shape[-1]
     return jax.random.gumbel(key, (steps, environments, size))
 
@@ -61,6 +66,8 @@ def host_act(policy: Policy) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     finish = _most_probable
     if isinstance(inner, GaussianPolicy):
         layers[-1], finish = _in_units(inner, *layers[-1]), _spread(inner)
+    if isinstance(inner, SquashedGaussianPolicy):
+        finish = _squashed(inner)
     activate = ACTIVATIONS[network.activation]
 
     def actions(observations: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -113,6 +120,26 @@ def _spread(policy: GaussianPolicy) -> Finish:
         return mean + deviation * factor * noise
 
     return of_state if policy.scale == "state" else constant
+
+
+def _squashed(policy: SquashedGaussianPolicy) -> Finish:
+    """What makes an action of mean, log-scale and noise, in few passes of numpy."""
+    centre = np.asarray(policy.units.centre, np.float32)
+    half_width = np.asarray(policy.units.half_width, np.float32)
+    size = len(centre)
+
+    def finish(outputs: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        raw = outputs[..., size:]
+        bound = np.where(raw < 0, np.float32(-LEAST), np.float32(MOST))
+        u = np.exp(bound * np.tanh(raw / bound))
+        u *= noise
+        u += outputs[..., :size]
+        np.tanh(u, out=u)
+        u *= half_width
+        u += centre
+        return u
+
+    return finish
 
 
 def _inner(policy: Policy) -> Any:

@@ -27,11 +27,11 @@ class Distribution(eqx.Module):
 
     @abc.abstractmethod
     def entropy(self) -> Float[Array, "*batch"]:
-        """H(π(.|s)) in nats."""
+        """H(π(.|s)) in nats; an estimate where the policy does not give `entropy`."""
 
     @abc.abstractmethod
     def mode(self) -> Shaped[Array, "..."]:
-        """The most probable action."""
+        """The most probable action, or what stands for it where that is no use."""
 
     @abc.abstractmethod
     def kl(self, other: "Distribution") -> Float[Array, "*batch"]:
@@ -122,7 +122,12 @@ def policy_for(
             centre=centre,
             half_width=half_width,
         )
-    raise CapabilityError(
+    raise no_policy_for(action_space)
+
+
+def no_policy_for(action_space: spaces.Space) -> CapabilityError:
+    """The error for actions that are neither numbered nor vectors."""
+    return CapabilityError(
         f"no policy for the action space {action_space}: it must be Discrete, counted "
         "from 0, or a Box with one axis. Wrap the environment so that its actions are: "
         "gymnasium.wrappers.TransformAction does."

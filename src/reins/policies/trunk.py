@@ -7,8 +7,7 @@ import jax
 from jaxtyping import Array, Float, Shaped
 
 from reins.errors import CapabilityError
-from reins.policies.categorical import CategoricalPolicy
-from reins.policies.gaussian import GaussianPolicy
+from reins.networks import MLP, ConvolutionalNetwork
 from reins.policies.policy import Policy, PolicyInit
 
 
@@ -34,16 +33,17 @@ def trunk_width(policy: PolicyInit) -> int:
     Raises: CapabilityError for a policy that has none.
     """
     made = jax.eval_shape(policy, jax.random.key(0))
-    if not isinstance(made, CategoricalPolicy | GaussianPolicy):
+    network = getattr(made, "network", None)
+    if not isinstance(network, MLP | ConvolutionalNetwork):
         raise _no_trunk(f"`{type(made).__name__}` has no hidden layers of its own")
-    if made.network.hidden_layers == 0:
+    if network.hidden_layers == 0:
         raise _no_trunk("this policy goes from observations to outputs in one layer")
-    return made.network.last_layer().weights[0].shape[0]
+    return network.last_layer().weights[0].shape[0]
 
 
 def _no_trunk(found: str) -> CapabilityError:
     return CapabilityError(
         f"a critic on the policy's hidden layers was asked for; {found}, so there is "
-        "nothing to share. Use `categorical_policy` or `gaussian_policy` with hidden "
-        "layers, or leave `shared_trunk` out."
+        "nothing to share. Use a policy with hidden layers, as `gaussian_policy`, or "
+        "leave `shared_trunk` out."
     )
