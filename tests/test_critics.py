@@ -3,8 +3,15 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from reins.critics import action_value_critic, value_critic, value_loss
+from reins.critics import (
+    action_value_critic,
+    state_action_critic,
+    value_critic,
+    value_loss,
+)
+from reins.errors import ConfigError
 from tests.toys import linear_critic
 
 VALUES = jnp.array([[1.0, 2.0, -3.0], [0.5, 4.0, 9.0]])
@@ -26,8 +33,27 @@ def test_a_critic_of_actions_gives_one_number_for_each():
     observations = jax.random.normal(jax.random.key(1), (2, 6, 3))
     values = critic(observations)
     assert values.shape == (2, 6, 4)
-    np.testing.assert_allclose(values[1, 2], critic(observations[1, 2]), rtol=1e-5)
+    np.testing.assert_allclose(values[1, 2], critic(observations[1, 2]), rtol=1e-4)
     assert len(np.unique(np.asarray(values[0, 0]))) == 4
+
+
+def test_a_critic_of_states_and_actions_is_the_network_of_both_at_once():
+    critic = state_action_critic(3, 2, hidden=(5, 4))(jax.random.key(0))
+    observations = jax.random.normal(jax.random.key(1), (6, 3))
+    actions = jax.random.normal(jax.random.key(2), (7, 6, 2))
+    values = critic(observations, actions)
+    assert values.shape == (7, 6)
+    for k in range(7):
+        joined = jnp.concatenate([observations, actions[k]], axis=-1)
+        whole = critic.network(joined)[:, 0]
+        np.testing.assert_allclose(values[k], whole, rtol=1e-4, atol=1e-6)
+    alone = critic(observations, actions[3])
+    np.testing.assert_allclose(alone, values[3], rtol=1e-5, atol=1e-6)
+
+
+def test_a_critic_of_actions_without_hidden_layers_is_refused():
+    with pytest.raises(ConfigError, match="linear in the action"):
+        state_action_critic(3, 2, hidden=())
 
 
 def test_the_network_gives_the_value():

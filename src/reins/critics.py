@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
-from reins.networks import MLP, ConvolutionalNetwork, network
+from reins.errors import ConfigError
+from reins.networks import ACTIVATIONS, MLP, ConvolutionalNetwork, network
 from reins.types import Key
 
 
@@ -67,6 +68,59 @@ def action_value_critic(
         return ActionValueCritic(
             network(key, observations, (*hidden, actions), activation=activation)
         )
+
+    return init
+
+
+class StateActionCritic(eqx.Module):
+    """Q(s, a) of continuous actions, one number per pair.
+
+    The first layer is a sum: the state's part is made once per state, and K actions
+    there cost K times the action's part only.
+    """
+
+    network: MLP
+
+    def __call__(
+        self, observations: Float[Array, "N S"], actions: Float[Array, "*K N D"]
+    ) -> Float[Array, "*K N"]:
+        """Q of one action at each observation, or of K, which come first."""
+        first, *weights = self.network.weights
+        seen = observations.shape[-1]
+        x = observations @ first[:seen] + self.network.biases[0]
+        rows = actions.reshape(-1, actions.shape[-1]) @ first[seen:]
+        x = ACTIVATIONS[self.network.activation](
+            (rows.reshape(*actions.shape[:-1], -1) + x).reshape(rows.shape)
+        )
+        for weight, bias in zip(weights[:-1], self.network.biases[1:-1], strict=True):
+            x = ACTIVATIONS[self.network.activation](x @ weight + bias)
+        return (x @ weights[-1] + self.network.biases[-1]).reshape(actions.shape[:-1])
+
+
+def state_action_critic(
+    observations: int,
+    actions: int,
+    *,
+    hidden: Sequence[int] = (256, 256),
+    activation: str = "relu",
+) -> Callable[[Key], StateActionCritic]:
+    """How to make a critic of continuous actions, Q(s, a), from a key.
+
+    Args:
+      observations, actions: lengths of the two vectors.
+      hidden: units of the hidden layers, one layer at least.
+
+    Raises: ConfigError without a hidden layer: Q would be linear in the action.
+    """
+    if not hidden:
+        raise ConfigError(
+            "a Q critic of continuous actions was asked for without hidden layers; it "
+            "would be linear in the action, and best at a bound. Give it one or more."
+        )
+
+    def init(key: Key) -> StateActionCritic:
+        sizes = (observations + actions, *hidden, 1)
+        return StateActionCritic(MLP(key, sizes, activation=activation))
 
     return init
 

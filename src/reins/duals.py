@@ -141,3 +141,66 @@ def pid_dual(
         return DualState(total, violation, jnp.clip(raw, 0.0, maximum))
 
     return Dual(init, _value, update)
+
+
+def log_dual(
+    *,
+    initial: float = 1.0,
+    learning_rate: float = 3e-4,
+    maximum: float = jnp.inf,
+    largest_violation: float = 1.0,
+) -> Dual:
+    """λ = exp(p),  p ← p + η · clip(violation, ±`largest_violation`).
+
+    The multiplier moves by a share of itself, so it may become as small as it must
+    without being 0. A violation far off moves it no faster than one that is
+    `largest_violation` off: at first the policy is slower than its price.
+
+    Source: S1 Algorithm 1, the temperature's step, in log α as soft actor-critic has
+    it.
+
+    Args:
+      initial: λ at the start, positive.
+      learning_rate: η, per unit of violation.
+      maximum: a ceiling.
+
+    Raises: ConfigError when `initial` is not positive: exp never reaches 0.
+    """
+    if initial <= 0:
+        raise ConfigError(
+            f"a multiplier in logarithms was asked for with initial {initial}; it must "
+            "be positive. Use `projected_dual` to start at 0."
+        )
+    ceiling = jnp.log(jnp.asarray(maximum, jnp.float32))
+
+    def init() -> DualState:
+        start = jnp.asarray(initial, jnp.float32)
+        return DualState(jnp.log(start), jnp.zeros(()), start)
+
+    def update(state: DualState, violation: Scalar) -> DualState:
+        bounded = jnp.clip(violation, -largest_violation, largest_violation)
+        parameter = jnp.minimum(state.parameter + learning_rate * bounded, ceiling)
+        return DualState(parameter, violation, jnp.exp(parameter))
+
+    return Dual(init, _value, update)
+
+
+def scheduled_dual(schedule: Callable[[Scalar], Scalar]) -> Dual:
+    """A multiplier that follows a schedule, whatever is violated: λ_k = f(k).
+
+    Source: S1, the temperature held by hand. A constant one is `lambda k: 0.2`.
+
+    Args:
+      schedule: how many times it was updated -> λ ≥ 0.
+    """
+
+    def at(count: Scalar, violation: Scalar) -> DualState:
+        return DualState(count, violation, jnp.asarray(schedule(count), jnp.float32))
+
+    def init() -> DualState:
+        return at(jnp.zeros(()), jnp.zeros(()))
+
+    def update(state: DualState, violation: Scalar) -> DualState:
+        return at(state.parameter + 1.0, violation)
+
+    return Dual(init, _value, update)

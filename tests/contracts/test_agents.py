@@ -28,12 +28,13 @@ from reins.agents import (
     ppo,
     ppo_lagrangian,
     reinforce,
+    sac,
     trpo,
 )
 from reins.agents.icrl import BackwardStep
 from reins.constraints import InputSpec, constraint_network
-from reins.critics import action_value_critic, value_critic
-from reins.duals import pid_dual, softplus_dual
+from reins.critics import action_value_critic, state_action_critic, value_critic
+from reins.duals import log_dual, pid_dual, softplus_dual
 from reins.envs import Env
 from reins.policies import Policy, policy_for
 from reins.types import Pairs
@@ -83,6 +84,26 @@ def one_step(build, env: Env):
 
 def in_own_units(agent: Agent) -> Agent:
     return normalised(agent, 2, environments=4, discount=0.9)
+
+
+def soft(env: Env, policy_loss: str) -> Agent:
+    discrete = env.action_space.shape == ()
+    return sac(
+        policy_for(env.observation_space, env.action_space, hidden=()),
+        action_value_critic(2, 2, hidden=())
+        if discrete
+        else state_action_critic(2, 1, hidden=(3,)),
+        optax.adam(1e-3),
+        log_dual(),
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+        policy_loss=policy_loss,
+        action_samples=3,
+        entropy_floor=0.5,
+        batch_size=8,
+        buffer_size=100,
+        learning_starts=10,
+    )
 
 
 def some_expert() -> Pairs:
@@ -143,6 +164,11 @@ AGENTS: dict[str, Callable] = {
         observation_space=env.observation_space,
         action_space=env.action_space,
     ),
+    "sac": lambda env: soft(env, "reverse-kl"),
+    "sac-forward-kl": lambda env: soft(env, "forward-kl"),
+    "sac-score": lambda env: soft(env, "reverse-kl-score"),
+    "sac-exact-reverse": lambda env: soft(env, "exact-reverse"),
+    "sac-exact-forward": lambda env: soft(env, "exact-forward"),
     "es": lambda env: policy_gradient_agent(es, env, STEPS, **POPULATION),
     "hill-climbing": lambda env: policy_gradient_agent(
         hill_climbing, env, **POPULATION
@@ -179,7 +205,8 @@ class Case(NamedTuple):
     batch: object
 
 
-CASES = [(name, DISCRETE) for name in AGENTS]
+CASES = [(name, DISCRETE) for name in AGENTS if name != "sac"]
+CASES += [(name, CONTINUOUS) for name in ("sac", "sac-forward-kl", "sac-score")]
 CASES += [(name, CONTINUOUS) for name in ("ppo", "ppo-normalised", "ppo-lagrangian")]
 CASES += [(name, CONTINUOUS) for name in ("npg", "trpo", "kl-dual")]
 CASES += [(name, CONTINUOUS) for name in ("reinforce", "actor-critic", "a2c")]

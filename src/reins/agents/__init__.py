@@ -18,16 +18,20 @@ from reins.agents.npg import npg
 from reins.agents.off_policy_pg import off_policy_pg
 from reins.agents.ppo import ppo
 from reins.agents.ppo_lagrangian import ppo_lagrangian
+from reins.agents.priors import Prior, behaviour_prior, policy_prior, uniform_prior
 from reins.agents.reinforce import reinforce
+from reins.agents.sac import sac
 from reins.agents.trpo import trpo
 
 __all__ = [
     "Agent",
     "AsynchronousAgent",
+    "Prior",
     "a2c",
     "a3c",
     "actor_critic",
     "actor_learner",
+    "behaviour_prior",
     "binary_classifier",
     "constraint_learner",
     "es",
@@ -39,8 +43,11 @@ __all__ = [
     "normalised",
     "npg",
     "off_policy_pg",
+    "policy_prior",
     "ppo",
     "ppo_lagrangian",
     "reinforce",
+    "sac",
     "trpo",
+    "uniform_prior",
 ]

@@ -12,6 +12,7 @@ from reins.credit.returns import (
     returns_to_go,
     total_returns,
 )
+from reins.credit.soft_targets import soft_td_targets
 
 __all__ = [
     "constant_baseline",
@@ -20,6 +21,7 @@ __all__ = [
     "leave_one_out_mean",
     "optimal_constant_baseline",
     "returns_to_go",
+    "soft_td_targets",
     "td_errors",
     "time_baseline",
     "total_returns",

@@ -3,6 +3,9 @@
 The environments of all seeds of a group are stepped together. Each seed's policy acts
 by one numpy pass per step (`reins.policies.host`), and the agents' `update` is one
 compiled call per batch. An agent cannot tell this loop from the compiled one.
+
+Where batches are small, several go by between two reports, and what they need of chance
+is drawn at once.
 """
 
 import time
@@ -36,10 +39,14 @@ from reins.experiments.program import (
     lift,
     stream,
 )
+from reins.policies import action_noise, has_host_act, host_act
 from reins.types import Info, Key, Trajectory
 
 RESETTING = 2
 """Folded into a seed's key for the seeds that its environments are reset with."""
+
+STEPS_AT_ONCE = 64
+"""About so many environment steps of a seed go by between two reports, at least."""
 
 SECONDS = "seconds/"
 """Begins the names of what an update's parts took; they are no measured quantities."""
@@ -58,10 +65,15 @@ class Place(NamedTuple):
 
 
 class HostParts(NamedTuple):
-    """What is compiled of the loop, for groups of so many seeds."""
+    """What is compiled of the loop, for groups of so many seeds.
+
+    Attributes:
+      chance: what the policy needs of it in the next so many updates, each by itself:
+        noise where numpy acts, else keys.
+    """
 
     begin: Callable[[Array], SeedState]
-    act_keys: Callable[[SeedState], Array]
+    chance: Callable[[SeedState, int], Array]
     judge_keys: Callable[[SeedState], Array]
     reset_seeds: Callable[[SeedState], Array]
     update: Callable[[SeedState, Trajectory], tuple[SeedState, Info]]
@@ -84,9 +96,26 @@ def host_parts(task: Task, run: RunConfig, seeds: int) -> HostParts:
     def seeds_of(state: SeedState) -> Array:
         return reset_seeds(stream(state, RESETTING), run.environments)
 
+    def chance(state: SeedState, updates: int) -> Array:
+        def of_one(ahead: Array) -> Array:
+            key = acting_key(state._replace(updates=state.updates + ahead))
+            if not has_host_act(state.agent.policy):
+                return key
+            return action_noise(
+                state.agent.policy,
+                jax.random.fold_in(key, 0),  # as `actor` does for its first steps
+                steps=run.rollout_steps,
+                environments=run.environments,
+            )
+
+        return jax.vmap(of_one)(jnp.arange(updates))
+
+    def chance_of_all(state: SeedState, updates: int) -> Array:
+        return lift(lambda one: chance(one, updates), seeds)(state)
+
     return HostParts(
         begin=jax.jit(lift(begin, seeds)),
-        act_keys=jax.jit(lift(acting_key, seeds)),
+        chance=jax.jit(chance_of_all, static_argnums=1),
         judge_keys=jax.jit(lift(lambda state: stream(state, EVALUATION), seeds)),
         reset_seeds=jax.jit(lift(seeds_of, seeds)),
         update=jax.jit(lift(update, seeds), donate_argnums=0),
@@ -132,27 +161,47 @@ def host_program(
         training().restore(join(saved))
         return join(state.rollout.standing)
 
+    at_once = max(1, STEPS_AT_ONCE // run.batch_steps)
+    late: list[FaultyEnvError] = []
+
     def gather(state: SeedState) -> tuple[SeedState, Trajectory, Info]:
         clock = Clock()
+        state, batch, seen = gather_by(state, _chance(parts, state, 1), 0, clock)
+        return state, batch, seen | clock.seconds
+
+    def gather_by(
+        state: SeedState, chance: Any, i: int, clock: Clock
+    ) -> tuple[SeedState, Trajectory, Info]:
         standing = standing_of(state)
-        keys = parts.act_keys(state)
-        act = clock.timed("act", _acting(state, keys, run))
+        act = clock.timed("act", _acting(state, chance, i, run))
         standing, batch, finished = host_rollout(
             env, training(), act, standing, steps=run.rollout_steps
         )
-        clock.lap("simulate", apart_from="act")
         batch = jax.tree.map(lambda x: split(x, seeds), batch)
-        seen = _episodes(finished, run.environments, seeds) | clock.seconds
-        return state._replace(rollout=place(standing)), batch, seen
+        seen = _episodes(finished, run.environments, seeds)
+        state = state._replace(rollout=place(standing))
+        clock.lap("simulate")
+        return state, batch, seen
 
     def advance(state: SeedState, most: int) -> tuple[SeedState, Info, int]:
-        del most
-        state, batch, seen = gather(state)
-        clock, moved = Clock(), state.rollout
-        state, info = parts.update(state._replace(rollout=None), batch)
-        info = jax.tree.map(np.asarray, info)
-        clock.lap("update")
-        return state._replace(rollout=moved), info | seen | clock.seconds, 1
+        if late:
+            raise late.pop()
+        clock, reports = Clock(), Reports()
+        chance = _chance(parts, state, at_once)
+        for i in range(min(most, at_once)):
+            try:
+                state, batch, seen = gather_by(state, chance, i, clock)
+            except FaultyEnvError as fault:
+                if i == 0:
+                    raise
+                late.append(fault)  # once that is kept which was learned before it
+                break
+            moved = state.rollout
+            state, info = parts.update(state._replace(rollout=None), batch)
+            state = state._replace(rollout=moved)
+            reports.add(info | seen)
+            clock.lap("update")
+        return state, reports.means() | clock.seconds, reports.count
 
     def judged(state: SeedState, i: int, key: Key) -> Info:
         def opened(env: HostEnv, n: int) -> VectorEnv:
@@ -223,31 +272,53 @@ class Copies:
 
 
 class Clock:
-    """What the parts of an update took, in seconds, under the names that start so."""
+    """What the parts of updates took, in seconds, under the names that start so."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self.since = time.perf_counter()
 
     def timed(self, part: str, act: HostAct) -> HostAct:
-        """The same function, its time counted."""
+        """The same function; its time is this part's, and not that of the lap."""
         name = SECONDS + part
-        self.seconds[name] = 0.0
+        self.seconds.setdefault(name, 0.0)
 
         def counted(observations: np.ndarray, t: int) -> np.ndarray:
             began = time.perf_counter()
             actions = act(observations, t)
-            self.seconds[name] += time.perf_counter() - began
+            taken = time.perf_counter() - began
+            self.seconds[name] += taken
+            self.since += taken
             return actions
 
         return counted
 
-    def lap(self, part: str, apart_from: str | None = None) -> None:
+    def lap(self, part: str) -> None:
         """Count the time since the last lap as this part's."""
-        now = time.perf_counter()
-        other = 0.0 if apart_from is None else self.seconds[SECONDS + apart_from]
-        self.seconds[SECONDS + part] = now - self.since - other
+        now, name = time.perf_counter(), SECONDS + part
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self.since
         self.since = now
+
+
+class Reports:
+    """Means over updates; of what is named `..._max`, the largest."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.found: dict[str, list[np.ndarray]] = {}
+
+    def add(self, info: Info) -> None:
+        """What one more update reported."""
+        self.count += 1
+        for name, value in info.items():
+            self.found.setdefault(name, []).append(np.asarray(value, np.float64))
+
+    def means(self) -> Info:
+        """Of each quantity, over the updates that reported it."""
+        return {
+            name: (np.max if name.endswith("_max") else np.mean)(values, axis=0)
+            for name, values in self.found.items()
+        }
 
 
 def split(x: Any, seeds: int) -> Any:
@@ -265,12 +336,27 @@ def _policy(state: SeedState, i: int) -> Any:
     return jax.tree.map(lambda x: np.asarray(x)[i], state.agent.policy)
 
 
-def _acting(state: SeedState, keys: Array, run: RunConfig) -> HostAct:
-    """All seeds' policies as one: each acts in its own N environments."""
+def _chance(parts: HostParts, state: SeedState, updates: int) -> Any:
+    """What the next updates need of it, ready for numpy where numpy acts."""
+    drawn = parts.chance(state._replace(rollout=None), updates)
+    is_key = jax.dtypes.issubdtype(drawn.dtype, jax.dtypes.prng_key)
+    return drawn if is_key else np.asarray(drawn)
+
+
+def _acting(state: SeedState, chance: Any, i: int, run: RunConfig) -> HostAct:
+    """All seeds' policies as one: each acts in its own N environments.
+
+    Args:
+      chance: as `HostParts.chance` gives it, of which this is the i-th update.
+    """
     n, steps = run.environments, run.rollout_steps
-    actors = [
-        actor(_policy(state, i), n, key, steps=steps) for i, key in enumerate(keys)
-    ]
+    actors: list[HostAct] = []
+    for seed, drawn in enumerate(chance):
+        policy = _policy(state, seed)
+        if isinstance(chance, np.ndarray):
+            actors.append(_by_noise(host_act(policy), drawn[i]))
+        else:
+            actors.append(actor(policy, n, drawn[i], steps=steps))
     if len(actors) == 1:
         return actors[0]
 
@@ -280,6 +366,10 @@ def _acting(state: SeedState, keys: Array, run: RunConfig) -> HostAct:
         return np.concatenate(acted)
 
     return act
+
+
+def _by_noise(act: Callable[..., np.ndarray], noise: np.ndarray) -> HostAct:
+    return lambda observations, t: act(observations, noise[t])
 
 
 def _episodes(finished: Finished, environments: int, seeds: int) -> Info:

@@ -19,7 +19,7 @@ from reins.data import (
 )
 from reins.envs import Env, HostEnv, VectorEnv
 from reins.experiments.build import Task
-from reins.policies import Policy, action_noise, has_host_act, host_act
+from reins.policies import ModePolicy, Policy, action_noise, has_host_act, host_act
 from reins.types import Info, Key
 
 NOISE_STEPS = 200
@@ -38,14 +38,16 @@ def judge(
     episodes: int,
     open_vector: OpenVector | None = None,
 ) -> Info:
-    """Mean return of a stochastic policy, and its violations per step where known.
+    """Mean return of a policy, and its violations per step where known.
 
-    Where no environment tells a true cost, there is no violation rate.
+    The policy acts as it does in training, or by its most probable actions where the
+    task says so. Where no environment tells a true cost, there is no violation rate.
 
     Args:
       episodes: in each of the two environments (one pass when they are the same).
       open_vector: how copies of environments outside JAX are made.
     """
+    policy = ModePolicy(policy) if task.by_mode else policy
     judged = totals_of(task.return_env, policy, key, episodes, open_vector)
     found = {"return": jnp.mean(judged.returns)}
     if not task.violation_env.costs:

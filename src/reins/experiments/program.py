@@ -25,10 +25,6 @@ from reins.types import Info, Key, Trajectory
 ACTING, EVALUATION = 0, 1
 """Folded into a seed's key: evaluations so never disturb the training."""
 
-STEPS_AT_ONCE = 8192
-"""About so many environment steps go by in one compiled call: small batches would
-wait for Python more than for themselves."""
-
 
 class SeedState(NamedTuple):
     """All that must survive of one seed."""
@@ -104,7 +100,7 @@ def compiled_program(task: Task, run: RunConfig, seeds: int) -> Program:
         state, batch, _ = gather(state)
         return learn(agent, state, batch)
 
-    at_once = max(1, STEPS_AT_ONCE // run.batch_steps)
+    at_once = max(1, task.steps_at_once // run.batch_steps)
     several = jax.jit(repeated(lift(once, seeds)), donate_argnums=0)
 
     def advance(state: SeedState, most: int) -> tuple[SeedState, Info, int]:

@@ -36,6 +36,7 @@ from reins.experiments.build.parts import (
     pass_settings,
     steps_of_passes,
 )
+from reins.experiments.build.soft import build_sac
 from reins.experiments.config import LearnConfig, TrainConfig
 from reins.experiments.files import load_demonstrations
 from reins.policies.policy import observation_shape
@@ -262,6 +263,7 @@ BUILDERS: dict[str, Builder] = {
     "npg": _natural,
     "trpo": _natural,
     "kl-dual": _kl_dual,
+    "sac": build_sac,
     "es": _population,
     "hill-climbing": _population,
     "genetic": _population,

@@ -43,6 +43,9 @@ class Task(NamedTuple):
       return_env: where its return is measured (stochastic policy).
       violation_env: where its violations of the true rule are counted.
       evaluation_episodes: how many, of each evaluation.
+      by_mode: whether it is judged by its most probable actions.
+      steps_at_once: environment steps that go by in one compiled call, about; small
+        batches would wait for Python more than for themselves.
     """
 
     agent: Agent | AsynchronousAgent
@@ -50,6 +53,8 @@ class Task(NamedTuple):
     return_env: Env | HostEnv
     violation_env: Env | HostEnv
     evaluation_episodes: int
+    by_mode: bool = False
+    steps_at_once: int = 8192
 
 
 def build(config: TrainConfig | LearnConfig) -> Task:
@@ -73,7 +78,11 @@ def _train_task(config: TrainConfig) -> Task:
         check_constraint(constraint, env, config.constraint)
         env = with_cost(env, constraint.cost)
     agent = BUILDERS[config.agent](env, config)
-    return Task(agent, env, judged, nominal, _evaluation_episodes(env, config.run))
+    episodes = _evaluation_episodes(env, config.run)
+    by_mode = config.run.evaluation_policy == "mode"
+    task = Task(agent, env, judged, nominal, episodes, by_mode)
+    # One step of it takes as long as a thousand of others.
+    return task._replace(steps_at_once=256) if config.agent == "sac" else task
 
 
 def _learn_task(config: LearnConfig) -> Task:
@@ -127,7 +136,8 @@ def _learn_task(config: LearnConfig) -> Task:
             **told,
         )
     episodes = _evaluation_episodes(env, config.run)
-    return Task(agent, env, constrained, env, episodes)
+    by_mode = config.run.evaluation_policy == "mode"
+    return Task(agent, env, constrained, env, episodes, by_mode)
 
 
 def _evaluation_episodes(env: Env | HostEnv, run: RunConfig) -> int:

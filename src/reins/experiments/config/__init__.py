@@ -26,6 +26,7 @@ from reins.experiments.config.record import (
     to_record,
 )
 from reins.experiments.config.run import EnvConfig, RunConfig
+from reins.experiments.config.soft import SACConfig
 
 __all__ = [
     "AGENTS",
@@ -44,6 +45,7 @@ __all__ = [
     "PopulationConfig",
     "RegionConfig",
     "RunConfig",
+    "SACConfig",
     "TrainConfig",
     "command_line",
     "config_of",

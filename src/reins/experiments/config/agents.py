@@ -8,6 +8,7 @@ from reins.agents.off_policy_weights import Form
 from reins.agents.reinforce import Baseline, Credit
 from reins.agents.trust_region_step import KLDirection
 from reins.experiments.config.checks import not_negative, positive, refuse, unit
+from reins.experiments.config.usual import usual_number, usual_sizes
 from reins.policies import Scale
 
 
@@ -15,12 +16,12 @@ from reins.policies import Scale
 class PPOConfig:
     """Settings of PPO."""
 
-    learning_rate: float = 1e-3
-    """Step size of Adam, for policy and critics."""
+    learning_rate: float = usual_number(1e-3)
+    """Step size of Adam, for policy and critics (sac: 3e-4)."""
     max_gradient_norm: float = 0.5
     """Gradients are scaled down to this norm."""
-    hidden: tuple[int, ...] = (64, 64)
-    """Units of the hidden layers of policy and critics (tanh)."""
+    hidden: tuple[int, ...] = usual_sizes(64, 64)
+    """Units of the hidden layers of policy and critics (sac: 256 256)."""
     log_std: float = 0.0
     """First log of a Gaussian policy's scale, in units of half the action bounds."""
     policy_scale: Scale = "free"

@@ -17,6 +17,8 @@ from reins.experiments.config.agents import (
 )
 from reins.experiments.config.constraint import ConstraintConfig
 from reins.experiments.config.run import EnvConfig, RunConfig
+from reins.experiments.config.soft import SACConfig
+from reins.experiments.config.usual import with_usual
 
 AGENTS: dict[str, str] = {
     "ppo": "Clipped surrogate, value critic, several passes over each batch.",
@@ -29,6 +31,7 @@ AGENTS: dict[str, str] = {
     "npg": "Natural policy gradient, by conjugate gradients (S4).",
     "trpo": "Natural gradient with a line search under a KL bound (S4).",
     "kl-dual": "Surrogate under a KL bound, held by one dual variable (S4).",
+    "sac": "Off-policy, twin critics, a policy loss by any divergence (S1).",
     "es": "Evolution strategies: a population, one environment to each (S3).",
     "hill-climbing": "The best of a policy and its perturbations (S3).",
     "genetic": "Truncation selection: the best survive, the rest are children (S3).",
@@ -82,6 +85,9 @@ class TrainConfig:
     population: tyro.conf.OmitArgPrefixes[PopulationConfig] = dataclasses.field(
         default_factory=PopulationConfig
     )
+    soft: tyro.conf.OmitArgPrefixes[SACConfig] = dataclasses.field(
+        default_factory=SACConfig
+    )
 
     def __post_init__(self) -> None:
         if self.agent not in AGENTS:
@@ -92,6 +98,9 @@ class TrainConfig:
                 "has no cost and would ignore it. Use `ppo-lagrangian`."
             )
         self._check_used()
+        for name in ("run", "ppo"):
+            own = with_usual(getattr(self, name), USUAL.get(self.agent, {}))
+            object.__setattr__(self, name, own)
         if "minibatches" in USED[self.agent]:
             _check_minibatches(self.run, self.ppo)
 
@@ -100,6 +109,7 @@ class TrainConfig:
         return (
             *(self.ppo, self.cost, self.gradient),
             *(self.off_policy, self.asynchronous, self.region, self.population),
+            self.soft,
         )
 
     def _check_used(self) -> None:
@@ -206,11 +216,25 @@ USED: dict[str, set[str]] = {
         *(*_STEPPED, *_REGION, "value_weight", "epochs"),
         *("dual_steps", "kl_multiplier", "kl_dual_learning_rate"),
     },
+    "sac": {
+        *("hidden", "learning_rate", "discount"),
+        *(field.name for field in dataclasses.fields(SACConfig)),
+    },
     "es": {*_STEPPED, *_PERTURBED, "ranked", "weight_decay"} - {"discount"},
     "hill-climbing": {*_ANY, *_PERTURBED} - {"discount"},
     "genetic": {*_ANY, *_PERTURBED, "elite"} - {"discount"},
 }
 """The settings that each agent listens to; others are refused, not ignored."""
+
+USUAL: dict[str, dict[str, Any]] = {
+    "sac": {
+        "environments": 1,
+        "rollout_steps": 1,
+        "learning_rate": 3e-4,
+        "hidden": (256, 256),
+    },
+}
+"""Where an agent's defaults are other than those of the options."""
 
 
 def option(name: str) -> str:

@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+from typing import Literal
 
 from reins.envs import HostOptions, Vectorisation
 from reins.errors import ConfigError
 from reins.experiments.config.checks import not_negative, positive, refuse
+from reins.experiments.config.usual import usual_count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,18 +20,20 @@ class RunConfig:
     """The first seed; the others follow."""
     steps: int = 120_000
     """Environment steps of each seed (rounded up to whole batches)."""
-    environments: int = 10
-    """Parallel environments of each seed."""
-    rollout_steps: int = 200
-    """Steps of each environment in a batch."""
+    environments: int = usual_count(10)
+    """Parallel environments of each seed (sac: 1)."""
+    rollout_steps: int = usual_count(200)
+    """Steps of each environment in a batch (sac: 1)."""
     evaluation_interval: int | None = None
     """Environment steps between evaluations and checkpoints; None: 1/12 of `steps`."""
     evaluation_episodes: int | None = None
-    """Episodes of an evaluation, stochastic policy; None: 100 compiled, else 10."""
+    """Episodes of an evaluation; None: 100 compiled, else 10."""
+    evaluation_policy: Literal["stochastic", "mode"] = "stochastic"
+    """What is evaluated: the policy as it acts, or its most probable actions."""
 
     def __post_init__(self) -> None:
         given = {f.name: getattr(self, f.name) for f in dataclasses.fields(RunConfig)}
-        first = given.pop("first_seed")
+        first, _ = given.pop("first_seed"), given.pop("evaluation_policy")
         faults = [positive(n, v) for n, v in given.items() if v is not None]
         faults.append(not_negative("first_seed", first))
         refuse("the run's settings", faults)
