@@ -1,13 +1,19 @@
+import tracemalloc
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from reins.errors import DataError
-from reins.experiments.checkpoint import load_checkpoint, load_record, save_checkpoint
+from reins.experiments.checkpoint import (
+    KINDS,
+    load_checkpoint,
+    load_record,
+    save_checkpoint,
+)
 from reins.experiments.record import wall_seconds
 
 
@@ -34,6 +40,33 @@ def test_every_leaf_and_the_record_come_back_exactly(tmp_path):
         assert a.dtype == b.dtype
     assert jax.random.uniform(found.key) == jax.random.uniform(state().key)
     assert (int(found.count), found.flags.tolist()) == (3, [True, False])
+
+
+def test_any_reader_of_safetensors_finds_every_kind_of_number(tmp_path):
+    path, rng = tmp_path / "kinds.safetensors", np.random.default_rng(0)
+    drawn = rng.integers(0, 2, (2, 1, 3))
+    arrays = {
+        name: drawn.astype(name) for name in KINDS if name not in ("bfloat16", "bool")
+    }
+    arrays |= {"bool": drawn > 0, "none": np.zeros((0, 4)), "one": np.float32(2.5)}
+    arrays["turned"] = rng.normal(size=(3, 5)).T
+    arrays["bfloat16"] = np.asarray(jnp.asarray(drawn, jnp.bfloat16))
+    save_checkpoint(path, arrays, {"name": 'umlaut ü and "quotes"'})
+    found = load_file(path)
+    assert len(found) == len(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[f"['{name}']"], array)
+        assert found[f"['{name}']"].dtype == np.asarray(array).dtype
+    assert load_record(path) == {"name": 'umlaut ü and "quotes"'}
+
+
+def test_writing_copies_no_array(tmp_path):
+    large = np.zeros(10_000_000, np.float32)
+    tracemalloc.start()
+    save_checkpoint(tmp_path / "large.safetensors", {"x": large}, {})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < large.nbytes / 10
 
 
 def test_all_differences_from_the_template_are_listed_at_once(tmp_path):

@@ -5,26 +5,57 @@ is stored under the path that leads to it; random keys as their raw data.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from reins.errors import DataError, sentence_of_faults
 from reins.experiments.files import write_whole
 
 RECORD = "reins"
 
+KINDS = {
+    **{f"float{bits}": f"F{bits}" for bits in (16, 32, 64)},
+    **{f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": f"U{bits}" for bits in (8, 16, 32, 64)},
+    "bool": "BOOL",
+    "bfloat16": "BF16",
+}
+"""Types of numbers as safetensors calls them."""
+
 
 def save_checkpoint(path: Path, tree: Any, record: dict[str, Any]) -> None:
     """Write a pytree of arrays with a JSON record, whole or not at all."""
     arrays = {name: np.asarray(_raw(leaf)) for name, leaf in _named(tree)}
-    content = save(arrays, {RECORD: json.dumps(record)})
-    write_whole(path, lambda stream: stream.write(content))
+    write_whole(path, lambda stream: _write(stream, arrays, json.dumps(record)))
+
+
+def _write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], record: str) -> None:
+    """The format of safetensors, array by array: nothing is copied.
+
+    Its own writer makes one string of everything, and a replay buffer may take half of
+    the memory. Eight bytes say how long the header is, which says where arrays are.
+    """
+    header: dict[str, Any] = {"__metadata__": {RECORD: record}}
+    place = 0
+    for name, array in arrays.items():
+        header[name] = {
+            "dtype": KINDS[array.dtype.name],
+            "shape": list(array.shape),
+            "data_offsets": [place, place + array.nbytes],
+        }
+        place += array.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    stream.write(len(text).to_bytes(8, "little"))
+    stream.write(text)
+    for array in arrays.values():
+        stream.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def load_record(path: Path) -> dict[str, Any]:
@@ -32,7 +63,7 @@ def load_record(path: Path) -> dict[str, Any]:
 
     Raises: DataError when the file is missing, damaged or not ours.
     """
-    return _open(path)[0]
+    return _open(path, with_arrays=False)[0]
 
 
 def load_checkpoint(path: Path, template: Any) -> tuple[Any, dict[str, Any]]:
@@ -67,11 +98,14 @@ def load_checkpoint(path: Path, template: Any) -> tuple[Any, dict[str, Any]]:
     return jax.tree.unflatten(jax.tree.structure(template), leaves), record
 
 
-def _open(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _open(
+    path: Path, *, with_arrays: bool = True
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
         with safe_open(path, framework="numpy") as stored:
             record = json.loads((stored.metadata() or {})[RECORD])
-            return record, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            names = stored.keys() if with_arrays else ()
+            return record, {name: stored.get_tensor(name) for name in names}
     except (FileNotFoundError, IsADirectoryError):
         raise DataError(f"there is no file {path}. Check the path.") from None
     except (OSError, SafetensorError, KeyError, ValueError) as error:
