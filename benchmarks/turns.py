@@ -1,7 +1,8 @@
 """Contestants that take turns: each turn a process of its own, which prints one line.
 
 The line is JSON: the `steps` that were measured, the `seconds` that they took, what of
-these the `parts` took, and the `versions` and `threads` of the process.
+these the `parts` took, and the `versions` and `threads` of the process; its `peak_mib`
+of memory where that matters.
 """
 
 import dataclasses
@@ -27,7 +28,8 @@ class Contestant:
       environments: side by side, of each seed.
       command: starts its process; the settings of a turn are added, as JSON.
       settings: its own, which come before those of the turn.
-      seeds: that it trains at once.
+      seeds: that it trains.
+      place: the environment's name, where contestants are in several.
       turns: what its process printed in each turn, until it failed.
       failure: why it takes no more turns.
     """
@@ -37,6 +39,7 @@ class Contestant:
     command: list[str]
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     seeds: int = 1
+    place: str = ""
     turns: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     failure: str | None = None
 
@@ -44,12 +47,19 @@ class Contestant:
     def size(self) -> str:
         """How much it has side by side, in words."""
         several = f", {counted(self.seeds, 'seed')}" if self.seeds > 1 else ""
-        return counted(self.environments, "environment") + several
+        where = f"{self.place}, " if self.place else ""
+        return where + counted(self.environments, "environment") + several
 
     @property
     def rates(self) -> list[float]:
         """Environment steps per second in each turn."""
         return [turn["steps"] / turn["seconds"] for turn in self.turns]
+
+    @property
+    def peak_mib(self) -> float | None:
+        """The most memory of any turn, where that was told."""
+        told = [turn["peak_mib"] for turn in self.turns if "peak_mib" in turn]
+        return max(told, default=None)
 
     def microseconds(self) -> dict[str, float]:
         """What a step takes, whole and in parts, over all turns."""
@@ -140,6 +150,7 @@ def results(all_: Sequence[Contestant]) -> list[dict[str, Any]]:
             "rates": c.rates,
             "median": statistics.median(c.rates) if c.turns else None,
             "against": against(c, all_),
+            "peak_mib": c.peak_mib,
             "microseconds_per_step": c.microseconds() if c.turns else {},
             "threads": c.turns[0]["threads"] if c.turns else {},
             "versions": c.turns[0]["versions"] if c.turns else {},

@@ -16,6 +16,12 @@ HOMES: dict[str, list[tuple[str, ...]]] = {
     "stable-baselines3": [TORCH, (SB3, "sb3-contrib==2.9.2", "gymnasium", "mujoco")],
     "sbx": [TORCH, ("sbx-rl==0.28.0", "gymnasium", "mujoco")],
     "tianshou": [TORCH, ("tianshou==2.0.1", "gymnasium", "mujoco")],
+    # Its pins are of 2023: it gets today's packages, and its script is left as it is.
+    "cleanrl": [
+        TORCH,
+        (SB3, "tensorboard", "gymnasium", "mujoco"),
+        ("--no-deps", "--ignore-requires-python", "cleanrl==1.2.0"),
+    ],
     # gymnax 1.0 breaks both that live here; distrax is PureJaxRL's.
     "gymnax": [("rejax==0.1.3", "gymnax==0.0.9", "distrax==0.1.9", "jax")],
 }
@@ -25,6 +31,7 @@ PEERS = {
     "sb3-contrib": "stable-baselines3",
     "sbx": "sbx",
     "tianshou": "tianshou",
+    "cleanrl": "cleanrl",
     "rejax": "gymnax",
     "purejaxrl": "gymnax",
 }

@@ -14,6 +14,7 @@ asked for. Observations and rewards are not normalised.
 import importlib.metadata
 import json
 import platform
+import resource
 import sys
 import time
 
@@ -67,6 +68,17 @@ def algorithm(library: str, agent: str, settings: dict):
             "n_epochs": settings["epochs"],
             "clip_range": settings["clip_epsilon"],
         }
+    if agent == "sac":
+        if library == "sbx":
+            from sbx import SAC
+        else:
+            from stable_baselines3 import SAC
+        return SAC, {
+            "buffer_size": settings["buffer_size"],
+            "learning_starts": settings["learning_starts"],
+            "batch_size": settings["batch_size"],
+            "tau": settings["polyak"],
+        }
     if agent == "a2c":
         from stable_baselines3 import A2C
 
@@ -88,28 +100,40 @@ def algorithm(library: str, agent: str, settings: dict):
     }
 
 
-def learner(library: str, settings: dict):
-    """The library's agent under these settings."""
-    made, told = algorithm(library, settings["agent"], settings)
+def on_policy(library: str, settings: dict) -> dict:
+    """What those are told that learn from whole rollouts: their sizes and networks."""
     if library == "sbx":
         from flax import linen as nn
 
         tanh = nn.tanh
     else:
         tanh = torch.nn.Tanh
-    n, hidden = settings["environments"], settings["hidden"]
+    hidden = settings["hidden"]
+    return {
+        "n_steps": settings["batch_steps"] // settings["environments"],
+        "gae_lambda": settings["gae_lambda"],
+        "policy_kwargs": {
+            "net_arch": {"pi": hidden, "vf": hidden},
+            "activation_fn": tanh,
+        },
+    }
+
+
+def learner(library: str, settings: dict):
+    """The library's agent under these settings."""
+    agent, n = settings["agent"], settings["environments"]
+    made, told = algorithm(library, agent, settings)
+    if agent == "sac":
+        # One step and one update at a time, and ReLU, are its defaults.
+        told["policy_kwargs"] = {"net_arch": settings["hidden"]}
+    else:
+        told |= on_policy(library, settings)
     rate = settings.get("learning_rate", settings.get("critic_learning_rate"))
     return made(
         "MlpPolicy",
         make_vec_env(settings["env"].removeprefix("reins/"), n_envs=n, seed=0),
         learning_rate=rate,
-        n_steps=settings["batch_steps"] // n,
         gamma=settings["discount"],
-        gae_lambda=settings["gae_lambda"],
-        policy_kwargs={
-            "net_arch": {"pi": hidden, "vf": hidden},
-            "activation_fn": tanh,
-        },
         seed=0,
         device="cpu",
         **told,
@@ -120,7 +144,9 @@ def main() -> None:
     library, settings = sys.argv[1], json.loads(sys.argv[2])
     if settings.get("torch_threads") is not None:
         torch.set_num_threads(settings["torch_threads"])
-    watch = Stopwatch(settings["warm_up"], settings["seconds"])
+    # Before that many steps nothing is learned, where there is a replay memory.
+    warm_up = settings["warm_up"] + settings.get("learning_starts", 0)
+    watch = Stopwatch(warm_up, settings["seconds"])
     learner(library, settings).learn(ENDLESS, callback=watch)
     began = watch.measured
     updates = len(began) - 1
@@ -134,6 +160,7 @@ def main() -> None:
         "seconds": seconds,
         "parts": {"gather": gathering, "update": seconds - gathering},
         "threads": {"torch": torch.get_num_threads()},
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "versions": {"python": platform.python_version(), **found},
     }
     print(json.dumps(result))
