@@ -363,6 +363,19 @@ def test_nothing_is_learned_before_enough_is_gathered():
     assert np.any(logits_of(learned.policy.network) != logits_of(state.policy.network))
 
 
+@pytest.mark.parametrize("steps", [1, 6])
+def test_an_update_copies_no_buffer(steps):
+    room = 200_000
+    agent = tabular_agent("exact-reverse", buffer_size=room)
+    batch = jax.tree.map(lambda x: x[:steps], every_step())
+    compiled = (
+        jax.jit(agent.update, donate_argnums=0)
+        .lower(jax.eval_shape(agent.init, KEY), batch, KEY)
+        .compile()
+    )
+    assert compiled.memory_analysis().temp_size_in_bytes < room
+
+
 @pytest.mark.parametrize("reward", [0.0, 1e6, -1e6])
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 @pytest.mark.parametrize(

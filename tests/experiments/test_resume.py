@@ -1,15 +1,20 @@
 """A run that dies resumes from its last checkpoint, and equals one that never died.
 
 The runs compared here are different processes: the same seed gives the same numbers.
+`REINS_KILLS=long` kills them more often.
 """
 
+import functools
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -17,13 +22,62 @@ from safetensors.numpy import load_file
 
 from reins.experiments.checkpoint import load_record
 
-COMMAND = [
-    *("learn-constraint", "--env", "reins/LapGridWorld-v0"),
-    *("--demonstrations", "lapgridworld", "--seeds", "2", "--steps", "80000"),
-    *("--environments", "2", "--evaluation-interval", "2000"),
-    *("--evaluation-episodes", "5", "--hidden", "16", "--epochs", "2"),
+
+class Case(NamedTuple):
+    """A run, and when it is killed.
+
+    Attributes:
+      command: what is run; it ends in a `summary.json`.
+      updates: how many it makes, of which each seed's checkpoints count.
+      kills: how often it is killed; `REINS_KILLS=long` makes it as often as `most`.
+    """
+
+    command: list[str]
+    updates: int
+    kills: int
+    most: int
+
+
+SAC = [
+    *("--buffer-size", "700", "--batch-size", "16", "--hidden", "16"),
+    *("--learning-starts", "100"),
 ]
-KILLS = 3
+CASES = {
+    "icrl": Case(
+        [
+            *("learn-constraint", "--env", "reins/LapGridWorld-v0"),
+            *("--demonstrations", "lapgridworld", "--seeds", "2", "--steps", "80000"),
+            *("--environments", "2", "--evaluation-interval", "2000"),
+            *("--evaluation-episodes", "5", "--hidden", "16", "--epochs", "2"),
+        ],
+        updates=200,
+        kills=3,
+        most=20,
+    ),
+    # A ring that is written over, a prior that is fitted, and several actions a state.
+    "sac": Case(
+        [
+            *("train", "sac", "--env", "reins/Pendulum-v1", "--seeds", "2", *SAC),
+            *("--steps", "20000", "--evaluation-interval", "250"),
+            *("--evaluation-episodes", "2", "--policy-loss", "forward-kl"),
+            *("--prior", "behaviour"),
+        ],
+        updates=20_000,
+        kills=2,
+        most=20,
+    ),
+    "sac outside JAX": Case(
+        [
+            *("train", "sac", "--env", "Hopper-v5", "--seeds", "2", *SAC),
+            *("--steps", "6000", "--evaluation-interval", "200"),
+            *("--evaluation-episodes", "1"),
+        ],
+        updates=6000,
+        kills=1,
+        most=5,
+    ),
+}
+LONG = os.environ.get("REINS_KILLS") == "long"
 
 
 def start(arguments: list[str]) -> subprocess.Popen:
@@ -42,7 +96,7 @@ def finish(process: subprocess.Popen) -> None:
 def numbers(folder: Path) -> tuple[dict, dict, str]:
     """Everything a run leaves that must not depend on how it was carried out."""
     summary = json.loads((folder / "summary.json").read_text())
-    for method in summary["methods"].values():
+    for method in summary.get("methods", {"": summary}).values():
         for clock in ("wall_seconds", "steps_per_second"):
             del method[clock]
     arrays = {
@@ -64,21 +118,30 @@ def assert_same(folder: Path, reference: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    finish(start([*COMMAND, "--out", str(folder)]))
-    return folder
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of each case's run that nothing happened to."""
+
+    @functools.cache
+    def run(name: str) -> Path:
+        folder = tmp_path_factory.mktemp("whole") / "run"
+        finish(start([*CASES[name].command, "--out", str(folder)]))
+        return folder
+
+    return run
 
 
+@pytest.mark.parametrize("name", CASES)
 def test_killed_at_random_moments_a_run_equals_the_uninterrupted_one(
-    tmp_path, reference
+    tmp_path, whole, name
 ):
-    moments = random.Random(20261120)
+    case, moments = CASES[name], random.Random(20261120)
     folder = tmp_path / "killed"
-    process = start([*COMMAND, "--out", str(folder)])
+    process = start([*case.command, "--out", str(folder)])
     wait_for(lambda: (folder / "config.json").exists(), process)
-    for target in sorted(moments.sample(range(5, 160), KILLS)):
-        # Somewhere after the first checkpoint past this update, of 200.
+    few, many = case.updates // 40, case.updates * 4 // 5
+    kills = case.most if LONG else case.kills
+    for target in sorted(moments.sample(range(few, many), kills)):
+        # Somewhere after the first checkpoint past this update.
         wait_for(lambda past=target: saved_updates(folder) >= past, process)
         time.sleep(moments.uniform(0.0, 0.1))
         process.send_signal(signal.SIGKILL)
@@ -86,20 +149,20 @@ def test_killed_at_random_moments_a_run_equals_the_uninterrupted_one(
         assert not (folder / "summary.json").exists()
         process = start(["resume", str(folder)])
     finish(process)
-    assert_same(folder, reference)
+    assert_same(folder, whole(name))
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_stops_with_a_checkpoint_and_resumes(tmp_path, reference, how):
+def test_interrupt_stops_with_a_checkpoint_and_resumes(tmp_path, whole, how):
     folder = tmp_path / "interrupted"
-    process = start([*COMMAND, "--out", str(folder)])
+    process = start([*CASES["icrl"].command, "--out", str(folder)])
     wait_for(lambda: saved_updates(folder) > 0, process)
     process.send_signal(how)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors.decode()
     assert b"reins resume" in errors
     finish(start(["resume", str(folder)]))
-    assert_same(folder, reference)
+    assert_same(folder, whole("icrl"))
 
 
 def saved_updates(folder: Path) -> int:

@@ -84,6 +84,10 @@ def add_to_replay(buffer: ReplayBuffer, batch: Trajectory) -> ReplayBuffer:
         lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), _steps_of(batch)
     )
     mask = batch.mask.T.reshape(-1)
+    # One row more, masked: of a single row XLA makes an update of a slice, and for that
+    # copies the whole buffer.
+    steps = jax.tree.map(lambda x: jnp.concatenate([x, x[:1]]), steps)
+    mask = jnp.append(mask, False)
     number = jnp.cumsum(mask) - 1
     # What is masked is sent beyond the end, where writing does nothing.
     index = jnp.where(mask, (buffer.place + number) % capacity, capacity)
