@@ -32,6 +32,7 @@ from reins.envs.registry import (
     true_rule,
     twin_ids,
 )
+from reins.envs.two_doors import two_doors
 from reins.envs.vector import HostEnv, VectorEnv, VectorStep
 from reins.envs.walls import forbid
 
@@ -69,5 +70,6 @@ __all__ = [
     "single_env",
     "true_rule",
     "twin_ids",
+    "two_doors",
     "with_cost",
 ]

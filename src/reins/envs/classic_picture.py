@@ -45,7 +45,7 @@ def cart_pole_picture(position: float, angle: float) -> Picture:
         Stroke((position, 0.1), tip, 7, ROD),
         Stroke((position, 0.1), (position, 0.1), 5, JOINT),
     ]
-    return _draw(strokes, centre=(0.0, 0.5), width=6.0)
+    return draw_strokes(strokes, centre=(0.0, 0.5), width=6.0)
 
 
 def pendulum_picture(angle: float) -> Picture:
@@ -55,7 +55,7 @@ def pendulum_picture(angle: float) -> Picture:
         Stroke((0.0, 0.0), tip, 14, ROD),
         Stroke((0.0, 0.0), (0.0, 0.0), 6, JOINT),
     ]
-    return _draw(strokes, centre=(0.0, 0.0), width=3.2)
+    return draw_strokes(strokes, centre=(0.0, 0.0), width=3.2)
 
 
 def acrobot_picture(upper: float, lower: float) -> Picture:
@@ -71,7 +71,7 @@ def acrobot_picture(upper: float, lower: float) -> Picture:
         Stroke(middle, tip, 7, ROD),
         *joints,
     ]
-    return _draw(strokes, centre=(0.0, 0.0), width=5.8)
+    return draw_strokes(strokes, centre=(0.0, 0.0), width=5.8)
 
 
 def mountain_car_picture(position: float, goal: float) -> Picture:
@@ -87,14 +87,14 @@ def mountain_car_picture(position: float, goal: float) -> Picture:
         Stroke((goal + 0.03, top - 0.02), (goal + 0.08, top - 0.02), 8, GOAL),
         Stroke(car, car, 15, BODY),
     ]
-    return _draw(strokes, centre=(-0.3, 0.62), width=2.0)
+    return draw_strokes(strokes, centre=(-0.3, 0.62), width=2.0)
 
 
 def _height(position: float) -> float:
     return float(np.sin(3 * position) * 0.45 + 0.55)
 
 
-def _draw(strokes: Sequence[Stroke], *, centre: Point, width: float) -> Picture:
+def draw_strokes(strokes: Sequence[Stroke], *, centre: Point, width: float) -> Picture:
     """The strokes one over another.
 
     Args:

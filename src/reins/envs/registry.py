@@ -21,6 +21,7 @@ from reins.envs.gridworld import (
 from reins.envs.gymnasium import CompiledEnv
 from reins.envs.host import HostOptions, host_env
 from reins.envs.pong import HORIZON, PONG
+from reins.envs.two_doors import two_doors
 from reins.envs.vector import HostEnv
 from reins.errors import ConfigError
 
@@ -88,6 +89,11 @@ ENVS: dict[str, EnvEntry] = {
         "reins/MountainCarContinuous-v0",
         mountain_car_continuous,
         "The car in its valley, with a throttle to pay for; Gymnasium's, compiled.",
+    ),
+    **_alone(
+        "reins/TwoDoors-v0",
+        two_doors,
+        "Two doors with a post between, and an unseen guard at the one used last.",
     ),
 }
 
