@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
-from reins.duals import Dual, pid_dual, projected_dual, softplus_dual
+from reins.duals import (
+    Dual,
+    log_dual,
+    pid_dual,
+    projected_dual,
+    scheduled_dual,
+    softplus_dual,
+)
 from reins.errors import ConfigError
 from tests import strategies as some
 
@@ -17,6 +24,7 @@ DUALS = {
     "projected": projected_dual(initial=0.3, learning_rate=0.1),
     "softplus": softplus_dual(initial=0.3, learning_rate=0.1),
     "pid": pid_dual(initial=0.3, proportional=0.2, integral=0.1, derivative=0.3),
+    "log": log_dual(initial=0.3, learning_rate=0.1, largest_violation=10.0),
 }
 
 
@@ -83,6 +91,30 @@ def test_softplus_ascends_the_violation_in_its_parameter():
 def test_softplus_stays_below_its_maximum():
     found = follow(softplus_dual(initial=1.0, maximum=1.5), [5.0] * 4)
     np.testing.assert_allclose(found[-1], 1.5)
+
+
+def test_log_moves_by_a_share_of_itself_and_no_faster_than_its_bound():
+    dual = log_dual(initial=0.5, learning_rate=0.1, maximum=0.56)
+    found = follow(dual, [0.5, 40.0, -3.0, -0.2])
+    up = 0.5 * np.exp(0.05)
+    expected = [up, 0.56, 0.56 * np.exp(-0.1), 0.56 * np.exp(-0.12)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    state = dual.init()
+    for _ in range(3):
+        state = dual.update(state, jnp.asarray(-1e9))
+    assert dual.value(state) > 0
+
+
+def test_log_cannot_start_at_zero():
+    with pytest.raises(ConfigError, match="projected_dual"):
+        log_dual(initial=0.0)
+
+
+def test_a_schedule_does_not_mind_what_is_violated():
+    dual = scheduled_dual(lambda k: 1.0 / (1.0 + k))
+    np.testing.assert_allclose(dual.value(dual.init()), 1.0)
+    found = follow(dual, [5.0, -5.0, 0.0])
+    np.testing.assert_allclose(found, [1 / 2, 1 / 3, 1 / 4], rtol=1e-6)
 
 
 def test_pid_by_hand():

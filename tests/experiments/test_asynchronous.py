@@ -27,7 +27,7 @@ from reins.experiments.engines.threads import Crew, Failure
 from reins.experiments.loops import Group, run_group
 from reins.experiments.program import compiled_program
 from reins.experiments.report import Terminal
-from reins.experiments.summary import Run, asynchrony, resumed
+from reins.experiments.summary import Run, news_of, resumed
 from reins.policies import categorical_policy
 from tests.toys import delayed_bandit
 
@@ -166,7 +166,7 @@ def test_several_workers_share_the_updates_and_tell_how_stale_they_are(tmp_path)
     assert not np.array_equal(places[1], places[2])
     run = Run(tmp_path, CONFIG, made(a3c), [one])
     assert resumed(run)["exact"] is False
-    assert asynchrony(run) == {"repeatable": False, "news": []}
+    assert news_of(run) == {"repeatable": False, "news": []}
 
 
 def test_several_workers_stopped_and_resumed_come_to_the_same_end(tmp_path):
@@ -225,7 +225,7 @@ def test_a_worker_that_fails_is_named_and_the_others_go_on(tmp_path, monkeypatch
     assert int(arrays[".rollout[1].updates"][0]) == 2
     assert record["history"][-1]["workers_alive"] == [2.0]
     run = Run(tmp_path, CONFIG, made(a3c), [one])
-    assert asynchrony(run)["news"] == [sentence]
+    assert news_of(run)["news"] == [sentence]
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -57,22 +57,22 @@ CASES = {
     # A ring that is written over, a prior that is fitted, and several actions a state.
     "sac": Case(
         [
-            *("train", "sac", "--env", "reins/Pendulum-v1", "--seeds", "2", *SAC),
-            *("--steps", "20000", "--evaluation-interval", "250"),
+            *("train", "sac", "--env", "reins/Pendulum-v1", "--seeds", "1", *SAC),
+            *("--steps", "6000", "--evaluation-interval", "150"),
             *("--evaluation-episodes", "2", "--policy-loss", "forward-kl"),
             *("--prior", "behaviour"),
         ],
-        updates=20_000,
-        kills=2,
+        updates=6000,
+        kills=1,
         most=20,
     ),
     "sac outside JAX": Case(
         [
-            *("train", "sac", "--env", "Hopper-v5", "--seeds", "2", *SAC),
-            *("--steps", "6000", "--evaluation-interval", "200"),
+            *("train", "sac", "--env", "Hopper-v5", "--seeds", "1", *SAC),
+            *("--steps", "2000", "--evaluation-interval", "100"),
             *("--evaluation-episodes", "1"),
         ],
-        updates=6000,
+        updates=2000,
         kills=1,
         most=5,
     ),

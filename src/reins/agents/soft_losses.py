@@ -65,8 +65,10 @@ def policy_loss(
     policy: `paths` that carry a gradient for the pathwise one, `draws` that are
     constants for those that differentiate log π alone, or all actions there are.
 
+    Source: S1 (5), 3.0.2, 4.0.3, by the name of the loss.
     Returns: the loss, and `entropy` and `kl_prior` of the policy in nats, estimated by
-      the same actions; `ess` of the forward KL's weights, between 1 and K.
+      the same actions; `ess` of the forward KL's weights, between 1 and K, and whether
+      one of them had almost all of the mass.
     """
     distribution = policy(at.observations)
     temperature = jnp.maximum(temperature, COLDEST)
@@ -87,6 +89,8 @@ def policy_loss(
     found, info = loss(
         log_probs.T, log_priors.T, at.q_of(actions).T, temperature=temperature
     )
+    if "ess" in info:
+        info["weights_degenerate"] = (info["ess"] < 1.1).astype(jnp.float32)
     info |= {
         "entropy": -jnp.mean(log_probs),
         "kl_prior": jnp.mean(log_probs - log_priors),

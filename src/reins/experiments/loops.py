@@ -15,6 +15,7 @@ from reins.experiments.checkpoint import load_checkpoint, save_checkpoint
 from reins.experiments.config import RunConfig
 from reins.experiments.host import SECONDS
 from reins.experiments.program import HaltedError, Program, SeedState, keys_of
+from reins.experiments.status import status_news
 from reins.types import Info
 
 SCHEMA = "reins.checkpoint/1"
@@ -94,11 +95,14 @@ def _train(
         span[1] = time.time()
         save_checkpoint(group.checkpoint, state, record)
 
+    def tell(sentence: str) -> None:
+        news = f"{group.name} in {group.env}, {sentence}"
+        record["news"] = [*record.get("news", []), news]
+        report(Progress(group, 0, news=news))
+
     def listen() -> None:
         for sentence in program.news():
-            news = f"{group.name} in {group.env}, seed {group.seeds[0]}: {sentence}"
-            record["news"] = [*record.get("news", []), news]
-            report(Progress(group, 0, news=news))
+            tell(f"seed {group.seeds[0]}: {sentence}")
 
     try:
         while True:
@@ -106,6 +110,8 @@ def _train(
             if due and (not record["history"] or _last_update(record) < done):
                 row = _row(group, done, program.evaluate(state), record.pop("pending"))
                 record |= {"pending": [], "history": [*record["history"], row]}
+                for sentence in status_news(row, group.seeds, record.get("news", [])):
+                    tell(sentence)
                 save()
                 report(Progress(group, 0, row=row))
             if done == run.updates:

@@ -59,7 +59,7 @@ def summarise(run: Run) -> Summary:
         ),
         "evaluation_episodes": run.task.evaluation_episodes,
         "resume": resumed(run),
-        **asynchrony(run),
+        **news_of(run),
         "steps_per_second": steps * len(seeds) / seconds,
         "wall_seconds": seconds,
         "versions": versions(run.config.env),
@@ -86,12 +86,12 @@ def resumed(run: Run) -> Summary:
     }
 
 
-def asynchrony(run: Run) -> Summary:
-    """Of runs that chance has a hand in beside the seed: that, and what befell them."""
-    if all(group.program.repeatable for group in run.groups):
-        return {}
+def news_of(run: Run) -> Summary:
+    """What befell a run; and whether chance had a hand in it beside the seed."""
     records = [load_record(group.checkpoint) for group in run.groups]
     news = [sentence for record in records for sentence in record.get("news", [])]
+    if all(group.program.repeatable for group in run.groups):
+        return {"news": news} if news else {}
     return {"repeatable": False, "news": news}
 
 
