@@ -1,5 +1,6 @@
 """The loop outside JAX: from an id to a trained agent, and through every misfortune."""
 
+import dataclasses
 import threading
 from pathlib import Path
 
@@ -76,12 +77,18 @@ def raising(error: Exception):
     return fails
 
 
-def go(group: Group, *, until: int | None = None) -> None:
-    """Train a group, or stop it after so many updates of this life."""
+def go(group: Group, *, until: int | None = None, seen: list | None = None) -> None:
+    """Train a group, or stop it after so many updates of this life.
+
+    Args:
+      seen: what is reported is put there.
+    """
     stop, updates = threading.Event(), 0
 
     def report(progress) -> None:
         nonlocal updates
+        if seen is not None:
+            seen.append(progress)
         updates += progress.info is not None
         if updates == until:
             stop.set()
@@ -138,6 +145,21 @@ def test_a_broken_environment_is_named_and_leaves_a_checkpoint_that_goes_on(tmp_
     Breaking.steps_left = None
     go(mended)
     assert load_record(file)["updates"] == RUN.updates
+
+
+def test_a_fault_amid_several_updates_keeps_those_before_it(tmp_path):
+    file, run = tmp_path / "seed", dataclasses.replace(RUN, rollout_steps=2)
+    broken, mended = groups("tests/Breaking-v0", [file, file], run)
+    # An evaluation, 5 updates of the 16 between two reports, and a step of the 6th.
+    Breaking.steps_left = 2 * 15 + 2 * (5 * 2 + 1)
+    reported = []
+    with pytest.raises(RunError, match="step 11 of each copy, in copy 0 of 2"):
+        go(broken, seen=reported)
+    assert [p.steps for p in reported if p.info is not None] == [5 * 2 * 2]
+    assert load_record(file)["updates"] == 5
+    Breaking.steps_left = None
+    go(mended)
+    assert load_record(file)["updates"] == run.updates
 
 
 def test_an_environment_that_fails_at_once_or_in_an_evaluation_is_named_too(tmp_path):
