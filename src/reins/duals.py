@@ -147,6 +147,7 @@ def log_dual(
     *,
     initial: float = 1.0,
     learning_rate: float = 3e-4,
+    minimum: float = 0.0,
     maximum: float = jnp.inf,
     largest_violation: float = 1.0,
 ) -> Dual:
@@ -162,7 +163,8 @@ def log_dual(
     Args:
       initial: λ at the start, positive.
       learning_rate: η, per unit of violation.
-      maximum: a ceiling.
+      minimum, maximum: a floor and a ceiling. Where a constraint can be met at any
+        multiplier, one without a floor falls so far that it never comes back.
 
     Raises: ConfigError when `initial` is not positive: exp never reaches 0.
     """
@@ -171,7 +173,7 @@ def log_dual(
             f"a multiplier in logarithms was asked for with initial {initial}; it must "
             "be positive. Use `projected_dual` to start at 0."
         )
-    ceiling = jnp.log(jnp.asarray(maximum, jnp.float32))
+    floor, ceiling = jnp.log(jnp.asarray([minimum, maximum], jnp.float32))
 
     def init() -> DualState:
         start = jnp.asarray(initial, jnp.float32)
@@ -179,7 +181,8 @@ def log_dual(
 
     def update(state: DualState, violation: Scalar) -> DualState:
         bounded = jnp.clip(violation, -largest_violation, largest_violation)
-        parameter = jnp.minimum(state.parameter + learning_rate * bounded, ceiling)
+        moved = state.parameter + learning_rate * bounded
+        parameter = jnp.clip(moved, floor, ceiling)
         return DualState(parameter, violation, jnp.exp(parameter))
 
     return Dual(init, _value, update)

@@ -17,14 +17,17 @@ SOURCE = ROOT / "src" / "reins"
 # and never across "|". Within a package siblings are free. CONTRIBUTING.md has it too.
 IMPORT_LIST = """\
 types, errors, networks
-divergences, weights, credit, duals, trust_region
+divergences, weights, credit, duals, trust_region, improvement
 envs, policies  |  estimators, critics, constraints
 data, tabular
 agents  |  lab
 experiments
 cli
 """
-ARRAYS_ONLY = ("divergences", "weights", "credit", "duals", "trust_region")
+ARRAYS_ONLY = (
+    *("divergences", "weights", "credit", "duals"),
+    *("trust_region", "improvement"),
+)
 ARRAY_LIBRARIES = {"jax", "jaxtyping", "numpy", *sys.stdlib_module_names}
 
 FACE = ""

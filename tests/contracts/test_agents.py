@@ -22,6 +22,7 @@ from reins.agents import (
     hill_climbing,
     icrl,
     kl_dual,
+    mpo,
     normalised,
     npg,
     off_policy_pg,
@@ -34,7 +35,7 @@ from reins.agents import (
 from reins.agents.icrl import BackwardStep
 from reins.constraints import InputSpec, constraint_network
 from reins.critics import action_value_critic, state_action_critic, value_critic
-from reins.duals import log_dual, pid_dual, softplus_dual
+from reins.duals import log_dual, pid_dual, projected_dual, softplus_dual
 from reins.envs import Env
 from reins.policies import Policy, policy_for
 from reins.types import Pairs
@@ -106,6 +107,26 @@ def soft(env: Env, policy_loss: str) -> Agent:
     )
 
 
+def imitator(env: Env) -> Agent:
+    discrete = env.action_space.shape == ()
+    return mpo(
+        policy_for(env.observation_space, env.action_space, hidden=()),
+        action_value_critic(2, 2, hidden=())
+        if discrete
+        else state_action_critic(2, 1, hidden=(3,)),
+        optax.adam(1e-3),
+        log_dual(),
+        projected_dual(initial=1.0),
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+        action_samples=3,
+        target_period=5,
+        batch_size=8,
+        buffer_size=100,
+        learning_starts=10,
+    )
+
+
 def some_expert() -> Pairs:
     _, batch = scripted_batch()
     mask = jnp.arange(HORIZON) < jnp.array([[5], [3], [4], [1]])
@@ -169,6 +190,7 @@ AGENTS: dict[str, Callable] = {
     "sac-score": lambda env: soft(env, "reverse-kl-score"),
     "sac-exact-reverse": lambda env: soft(env, "exact-reverse"),
     "sac-exact-forward": lambda env: soft(env, "exact-forward"),
+    "mpo": imitator,
     "es": lambda env: policy_gradient_agent(es, env, STEPS, **POPULATION),
     "hill-climbing": lambda env: policy_gradient_agent(
         hill_climbing, env, **POPULATION
@@ -211,6 +233,7 @@ CASES += [(name, CONTINUOUS) for name in ("ppo", "ppo-normalised", "ppo-lagrangi
 CASES += [(name, CONTINUOUS) for name in ("npg", "trpo", "kl-dual")]
 CASES += [(name, CONTINUOUS) for name in ("reinforce", "actor-critic", "a2c")]
 CASES += [("a3c", CONTINUOUS)]
+CASES += [("mpo", CONTINUOUS)]
 CASES += [("off-policy-pg", CONTINUOUS)]
 CASES += [(name, CONTINUOUS) for name in ("es", "hill-climbing", "genetic")]
 

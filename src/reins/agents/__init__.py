@@ -13,6 +13,7 @@ from reins.agents.icrl import (
     icrl,
 )
 from reins.agents.kl_dual import kl_dual
+from reins.agents.mpo import mpo
 from reins.agents.normalised import normalised
 from reins.agents.npg import npg
 from reins.agents.off_policy_pg import off_policy_pg
@@ -40,6 +41,7 @@ __all__ = [
     "hill_climbing",
     "icrl",
     "kl_dual",
+    "mpo",
     "normalised",
     "npg",
     "off_policy_pg",

@@ -1,30 +1,37 @@
 """SAC: off-policy, twin critics, and a policy update by whichever divergence."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from gymnasium import spaces
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from reins.agents.agent import Agent, act_by_policy, descend, require
 from reins.agents.priors import Prior, uniform_prior
+from reins.agents.replaying import (
+    check_counts,
+    fit_twins,
+    follow,
+    gradient_of,
+    least_of_all,
+    least_q,
+    updates_from_replay,
+)
 from reins.agents.soft_losses import ESTIMATOR_OF, AtStates, PolicyLoss, policy_loss
 from reins.credit import soft_td_targets
-from reins.critics import value_loss
 from reins.data.replay import (
     ReplayBuffer,
     Transitions,
-    add_to_replay,
     init_replay,
     sample_replay,
 )
 from reins.duals import Dual, DualState
 from reins.errors import ConfigError
 from reins.policies import Policy, PolicyInit
-from reins.types import Info, Key, Trajectory
+from reins.types import Info, Key
 
 CriticTarget = Literal["soft", "classic"]
 PolicyCritic = Literal["least", "first"]
@@ -97,17 +104,18 @@ def sac(
       ConfigError for settings that cannot be used.
     """
     require(policy, [ESTIMATOR_OF[policy_loss]])
-    _check(
-        batch_size=batch_size,
-        state_samples=batch_size if state_samples is None else state_samples,
-        action_samples=action_samples,
-        updates_per_step=updates_per_step,
-        floors=(entropy_floor, kl_ceiling),
-    )
+    states = batch_size if state_samples is None else state_samples
+    counts = {
+        "batch_size": batch_size,
+        "state_samples": states,
+        "action_samples": action_samples,
+        "updates_per_step": updates_per_step,
+    }
+    check_counts("sac", counts)
+    _check_floors(entropy_floor, kl_ceiling)
     default = uniform_prior(action_space) if prior is None else prior
     discrete = isinstance(action_space, spaces.Discrete)
     enumerable = "enumerable" in jax.eval_shape(policy, jax.random.key(0)).gives
-    states = batch_size if state_samples is None else state_samples
 
     def init(key: Key) -> SACState:
         policy_key, prior_key, *critic_keys = jax.random.split(key, 4)
@@ -123,23 +131,19 @@ def sac(
             replay=init_replay(buffer_size, observation_space, action_space),
         )
 
-    def least_q(critics: Sequence[Any], observations: Array, actions: Array) -> Array:
-        each = [_q_of(c, observations, actions, discrete) for c in critics]
-        return jnp.min(jnp.stack(each), axis=0)
-
     def next_values(state: SACState, steps: Transitions, key: Key) -> tuple[Any, Any]:
         """Q̄ and log(π/π₀) of what follows: means over all actions, or of one drawn."""
         after = state.policy(steps.next_observations)
         if enumerable:
             log_policy: Any = after.log_probs  # pyright: ignore
             log_prior = default.log_probs(state.prior, steps.next_observations)
-            q = jnp.stack([c(steps.next_observations) for c in state.targets])
+            q = least_of_all(state.targets, steps.next_observations)
             share = jnp.exp(log_policy)
             ratio = jnp.where(share > 0, log_policy - log_prior, 0.0)
-            return jnp.sum(share * jnp.min(q, 0), 1), jnp.sum(share * ratio, 1)
+            return jnp.sum(share * q, 1), jnp.sum(share * ratio, 1)
         actions, log_probs = after.draws(key, 1)
         log_priors = default.log_prob(state.prior, steps.next_observations, actions)
-        q = least_q(state.targets, steps.next_observations, actions)
+        q = least_q(state.targets, steps.next_observations, actions, discrete)
         return q[0], (log_probs - log_priors)[0]
 
     def fit_critics(
@@ -154,39 +158,25 @@ def sac(
             discount=discount,
             temperature=alpha if critic_target == "soft" else 0.0,
         )
-
-        def loss(critics: Any) -> tuple[Array, Array]:
-            found = [
-                _q_of(c, steps.observations, steps.actions[None], discrete)[0]
-                for c in critics
-            ]
-            valid = jnp.ones_like(targets, bool)
-            fits = [value_loss(q, targets, valid) for q in found]
-            return fits[0] + fits[1], jnp.mean(found[0])
-
-        gradient, (fit, mean) = _grad(loss, state.critics)
-        critics, moments = descend(
-            optimizer, state.critics, gradient, state.optimizers[1]
+        policy_moments, moments = state.optimizers
+        critics, moments, info = fit_twins(
+            optimizer, state.critics, moments, steps, targets, discrete=discrete
         )
-        target = jax.tree.map(
-            lambda old, new: old + polyak * (new - old), state.targets, critics
+        moved = state._replace(
+            critics=critics,
+            targets=follow(state.targets, critics, polyak),
+            optimizers=(policy_moments, moments),
         )
-        optimizers = (state.optimizers[0], moments)
-        moved = state._replace(critics=critics, targets=target, optimizers=optimizers)
-        return moved, {"critic_loss": fit, "q": mean}
+        return moved, info
 
     def improve(
         state: SACState, observations: Array, alpha: Array, key: Key
     ) -> tuple[SACState, Info]:
         used = state.critics if policy_critic == "least" else state.critics[:1]
-
-        def all_q() -> Array:
-            return jnp.min(jnp.stack([c(observations) for c in used]), axis=0)
-
         at = AtStates(
             observations,
-            lambda actions: least_q(used, observations, actions),
-            all_q,
+            lambda actions: least_q(used, observations, actions, discrete),
+            lambda: least_of_all(used, observations),
             lambda actions: default.log_prob(state.prior, observations, actions),
             lambda: default.log_probs(state.prior, observations),
         )
@@ -194,7 +184,7 @@ def sac(
         def loss(made: Policy) -> tuple[Array, Info]:
             return divergence(made, at, key, alpha)
 
-        gradient, (found, info) = _grad(loss, state.policy)
+        gradient, (found, info) = gradient_of(loss, state.policy)
         made, moments = descend(optimizer, state.policy, gradient, state.optimizers[0])
         optimizers = (moments, state.optimizers[1])
         moved = state._replace(policy=made, optimizers=optimizers)
@@ -226,31 +216,12 @@ def sac(
         info |= fit | known | {"temperature": alpha}
         return state._replace(temperature=moved, prior=remembered), info
 
-    def update(state: SACState, batch: Trajectory, key: Key) -> tuple[SACState, Info]:
-        n = batch.rewards.size * updates_per_step
-        replay = add_to_replay(state.replay, batch)
-        # What is remembered is read by the updates, and not carried along by them.
-        learner = state._replace(replay=None)  # pyright: ignore
-
-        def learn(learner: SACState, keys: Array) -> tuple[SACState, Info]:
-            def step(state: SACState, key: Key) -> tuple[SACState, Info]:
-                state, info = once(state._replace(replay=replay), key)
-                return state._replace(replay=None), info  # pyright: ignore
-
-            learner, infos = jax.lax.scan(step, learner, keys)
-            return learner, jax.tree.map(jnp.mean, infos)
-
-        def wait(learner: SACState, keys: Array) -> tuple[SACState, Info]:
-            shapes = jax.eval_shape(learn, learner, keys)[1]
-            return learner, jax.tree.map(lambda x: jnp.zeros((), x.dtype), shapes)
-
-        enough = replay.size >= min(learning_starts, buffer_size)
-        learner, info = jax.lax.cond(
-            enough, learn, wait, learner, jax.random.split(key, n)
-        )
-        info |= {"replay_size": replay.size.astype(jnp.float32)}
-        return learner._replace(replay=replay), info
-
+    update = updates_from_replay(
+        once,
+        updates_per_step=updates_per_step,
+        learning_starts=learning_starts,
+        buffer_size=buffer_size,
+    )
     return Agent(init, act_by_policy, update)
 
 
@@ -267,46 +238,8 @@ def _violation(info: Info, floor: float | None, ceiling: float | None) -> Array:
     return jnp.zeros_like(info["entropy"])
 
 
-def _q_of(
-    critic: Any, observations: Array, actions: Array, discrete: bool
-) -> Float[Array, "K N"]:
-    """Q of K actions at each of N states."""
-    if not discrete:
-        return critic(observations, actions)
-    return jax.vmap(
-        lambda a, q: jnp.take_along_axis(q, a[:, None], axis=1)[:, 0], (0, None)
-    )(actions, critic(observations))
-
-
-def _grad(loss: Callable[[Any], tuple[Array, Any]], at: Any) -> tuple[Any, Any]:
-    """Gradient, and the loss with what it says beside."""
-    found, gradient = jax.value_and_grad(loss, has_aux=True)(at)
-    return gradient, found
-
-
-def _check(
-    *,
-    batch_size: int,
-    state_samples: int,
-    action_samples: int,
-    updates_per_step: int,
-    floors: tuple[float | None, float | None],
-) -> None:
-    counts = {
-        "batch_size": batch_size,
-        "state_samples": state_samples,
-        "action_samples": action_samples,
-        "updates_per_step": updates_per_step,
-    }
-    for name, value in counts.items():
-        if value < 1:
-            raise ConfigError(f"`sac` needs {name} of at least 1; found {value}.")
-    if state_samples > batch_size:
-        raise ConfigError(
-            f"`sac` was asked to update its policy at {state_samples} states of "
-            f"minibatches of {batch_size}; there are no more. Use a larger batch_size."
-        )
-    if None not in floors:
+def _check_floors(floor: float | None, ceiling: float | None) -> None:
+    if floor is not None and ceiling is not None:
         raise ConfigError(
             "`sac` was given both a floor of the entropy and a ceiling of the KL; one "
             "temperature can hold one of them. Give the one that is meant."

@@ -27,6 +27,7 @@ from reins.critics import action_value_critic
 from reins.duals import projected_dual
 from reins.envs import Env, HostEnv
 from reins.errors import CapabilityError, ConfigError
+from reins.experiments.build.improvement import build_mpo
 from reins.experiments.build.inputs import check_demonstrations
 from reins.experiments.build.parts import (
     agent_parts,
@@ -264,6 +265,7 @@ BUILDERS: dict[str, Builder] = {
     "trpo": _natural,
     "kl-dual": _kl_dual,
     "sac": build_sac,
+    "mpo": build_mpo,
     "es": _population,
     "hill-climbing": _population,
     "genetic": _population,

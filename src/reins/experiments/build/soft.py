@@ -34,27 +34,14 @@ def build_sac(env: Env | HostEnv, config: TrainConfig) -> Agent:
     Raises: CapabilityError where policy and loss do not go together; ConfigError for
       settings that cannot be used.
     """
-    settings, run = config.soft, config.run
-    steps = run.updates * run.batch_steps
-    if settings.learning_starts >= steps:
-        raise ConfigError(
-            f"`sac` was asked to gather {settings.learning_starts} steps before it "
-            f"learns, in a run of {steps}; it would learn nothing. Use more --steps, "
-            "or a smaller --learning-starts."
-        )
-    capacity = min(settings.buffer_size, steps)
-    if capacity < run.batch_steps:
-        raise ConfigError(
-            f"batches of {run.batch_steps} steps were to go into a replay buffer of "
-            f"{capacity}; a batch would write over itself. Use a larger --buffer-size."
-        )
-    _check_memory(env, config, capacity)
-    policy = _policy(env, config)
+    settings = config.soft
+    capacity = replay_capacity(env, config)
+    policy = soft_policy(env, config)
     floor = None if settings.prior_kl is not None else _entropy_floor(env, config)
     fixed = settings.temperatures() is not None
     return sac(
         policy,
-        _critic(env, config),
+        q_critic(env, config),
         optax.adam(config.ppo.learning_rate),
         _temperature(config),
         observation_space=env.observation_space,
@@ -76,6 +63,29 @@ def build_sac(env: Env | HostEnv, config: TrainConfig) -> Agent:
     )
 
 
+def replay_capacity(env: Env | HostEnv, config: TrainConfig) -> int:
+    """Steps that are remembered: no more than the run has.
+
+    Raises: ConfigError where nothing would be learned, or the buffer has no room.
+    """
+    settings, run = config.soft, config.run
+    steps = run.updates * run.batch_steps
+    if settings.learning_starts >= steps:
+        raise ConfigError(
+            f"`{config.agent}` was asked to gather {settings.learning_starts} steps "
+            f"before it learns, in a run of {steps}; it would learn nothing. Use more "
+            "--steps, or a smaller --learning-starts."
+        )
+    capacity = min(settings.buffer_size, steps)
+    if capacity < run.batch_steps:
+        raise ConfigError(
+            f"batches of {run.batch_steps} steps were to go into a replay buffer of "
+            f"{capacity}; a batch would write over itself. Use a larger --buffer-size."
+        )
+    _check_memory(env, config, capacity)
+    return capacity
+
+
 def _check_memory(env: Env | HostEnv, config: TrainConfig, capacity: int) -> None:
     """Refuse a buffer that this machine cannot hold, before it has begun to fill."""
     needed = config.run.seeds * replay_bytes(
@@ -90,7 +100,8 @@ def _check_memory(env: Env | HostEnv, config: TrainConfig, capacity: int) -> Non
         )
 
 
-def _policy(env: Env | HostEnv, config: TrainConfig) -> PolicyInit:
+def soft_policy(env: Env | HostEnv, config: TrainConfig) -> PolicyInit:
+    """The policy of an agent with a replay buffer."""
     return soft_policy_for(
         env.observation_space,
         env.action_space,
@@ -100,7 +111,8 @@ def _policy(env: Env | HostEnv, config: TrainConfig) -> PolicyInit:
     )
 
 
-def _critic(env: Env | HostEnv, config: TrainConfig) -> Callable[..., Any]:
+def q_critic(env: Env | HostEnv, config: TrainConfig) -> Callable[..., Any]:
+    """One Q: of every action of a finite set, or of an action with it."""
     space, hidden = env.action_space, config.ppo.hidden
     if isinstance(space, spaces.Discrete):
         seen = observation_shape(env.observation_space)

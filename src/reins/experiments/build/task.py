@@ -57,6 +57,10 @@ class Task(NamedTuple):
     steps_at_once: int = 8192
 
 
+STEP_BY_STEP = ("sac", "mpo")
+"""Agents that make an update for every step, from what they remember."""
+
+
 def build(config: TrainConfig | LearnConfig) -> Task:
     """Make everything that a run needs; what cannot work is refused here.
 
@@ -82,7 +86,7 @@ def _train_task(config: TrainConfig) -> Task:
     by_mode = config.run.evaluation_policy == "mode"
     task = Task(agent, env, judged, nominal, episodes, by_mode)
     # One step of it takes as long as a thousand of others.
-    return task._replace(steps_at_once=256) if config.agent == "sac" else task
+    return task._replace(steps_at_once=256) if config.agent in STEP_BY_STEP else task
 
 
 def _learn_task(config: LearnConfig) -> Task:

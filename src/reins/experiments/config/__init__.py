@@ -18,6 +18,7 @@ from reins.experiments.config.commands import (
     TrainConfig,
 )
 from reins.experiments.config.constraint import ConstraintConfig
+from reins.experiments.config.improvement import ImprovementConfig
 from reins.experiments.config.record import (
     COMMANDS,
     command_line,
@@ -39,6 +40,7 @@ __all__ = [
     "CostConfig",
     "EnvConfig",
     "GradientConfig",
+    "ImprovementConfig",
     "LearnConfig",
     "OffPolicyConfig",
     "PPOConfig",

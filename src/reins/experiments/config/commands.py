@@ -16,6 +16,7 @@ from reins.experiments.config.agents import (
     RegionConfig,
 )
 from reins.experiments.config.constraint import ConstraintConfig
+from reins.experiments.config.improvement import ImprovementConfig
 from reins.experiments.config.run import EnvConfig, RunConfig
 from reins.experiments.config.soft import SACConfig
 from reins.experiments.config.usual import with_usual
@@ -32,6 +33,7 @@ AGENTS: dict[str, str] = {
     "trpo": "Natural gradient with a line search under a KL bound (S4).",
     "kl-dual": "Surrogate under a KL bound, held by one dual variable (S4).",
     "sac": "Off-policy, twin critics, a policy loss by any divergence (S1).",
+    "mpo": "Off-policy: imitates its old policy, weighted by exp Q, within a KL.",
     "es": "Evolution strategies: a population, one environment to each (S3).",
     "hill-climbing": "The best of a policy and its perturbations (S3).",
     "genetic": "Truncation selection: the best survive, the rest are children (S3).",
@@ -88,6 +90,9 @@ class TrainConfig:
     soft: tyro.conf.OmitArgPrefixes[SACConfig] = dataclasses.field(
         default_factory=SACConfig
     )
+    improvement: tyro.conf.OmitArgPrefixes[ImprovementConfig] = dataclasses.field(
+        default_factory=ImprovementConfig
+    )
 
     def __post_init__(self) -> None:
         if self.agent not in AGENTS:
@@ -98,7 +103,7 @@ class TrainConfig:
                 "has no cost and would ignore it. Use `ppo-lagrangian`."
             )
         self._check_used()
-        for name in ("run", "ppo"):
+        for name in ("run", "ppo", "region", "soft", "improvement"):
             own = with_usual(getattr(self, name), USUAL.get(self.agent, {}))
             object.__setattr__(self, name, own)
         if "minibatches" in USED[self.agent]:
@@ -109,7 +114,7 @@ class TrainConfig:
         return (
             *(self.ppo, self.cost, self.gradient),
             *(self.off_policy, self.asynchronous, self.region, self.population),
-            self.soft,
+            *(self.soft, self.improvement),
         )
 
     def _check_used(self) -> None:
@@ -182,6 +187,15 @@ _PPO = {field.name for field in dataclasses.fields(PPOConfig)}
 _CRITIC = {"critic_epochs", "critic_learning_rate"}
 _REGION = {"gae_lambda", "minibatches", "kl_bound", "kl_direction"}
 _PERTURBED = {"std", "deterministic"}
+_SOFT = {field.name for field in dataclasses.fields(SACConfig)}
+_REPLAY = {
+    *("hidden", "learning_rate", "discount", "policy_kind", "branches"),
+    *("buffer_size", "batch_size", "learning_starts", "updates_per_step", "polyak"),
+}
+_IMPROVED = {
+    *("improvement_kl", "temperature_initial", "temperature_learning_rate"),
+    *("kl_bound", "kl_multiplier", "kl_dual_learning_rate"),
+}
 _NATURAL = {*_ANY, *_CRITIC, *_REGION, "cg_iterations", "damping"}
 USED: dict[str, set[str]] = {
     "ppo": _PPO,
@@ -216,9 +230,10 @@ USED: dict[str, set[str]] = {
         *(*_STEPPED, *_REGION, "value_weight", "epochs"),
         *("dual_steps", "kl_multiplier", "kl_dual_learning_rate"),
     },
-    "sac": {
-        *("hidden", "learning_rate", "discount"),
-        *(field.name for field in dataclasses.fields(SACConfig)),
+    "sac": {*_REPLAY, *_SOFT},
+    "mpo": {
+        *(*_REPLAY, *_IMPROVED),
+        *("action_samples", "state_samples", "target_period"),
     },
     "es": {*_STEPPED, *_PERTURBED, "ranked", "weight_decay"} - {"discount"},
     "hill-climbing": {*_ANY, *_PERTURBED} - {"discount"},
@@ -226,12 +241,19 @@ USED: dict[str, set[str]] = {
 }
 """The settings that each agent listens to; others are refused, not ignored."""
 
+_STEP_BY_STEP: dict[str, Any] = {
+    "environments": 1,
+    "rollout_steps": 1,
+    "learning_rate": 3e-4,
+    "hidden": (256, 256),
+}
 USUAL: dict[str, dict[str, Any]] = {
-    "sac": {
-        "environments": 1,
-        "rollout_steps": 1,
-        "learning_rate": 3e-4,
-        "hidden": (256, 256),
+    "sac": _STEP_BY_STEP,
+    "mpo": {
+        **_STEP_BY_STEP,
+        "temperature_learning_rate": 0.01,
+        "kl_multiplier": 1.0,
+        "kl_dual_learning_rate": 1.0,
     },
 }
 """Where an agent's defaults are other than those of the options."""

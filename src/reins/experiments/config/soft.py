@@ -6,12 +6,13 @@ from reins.agents.sac import CriticTarget, PolicyCritic
 from reins.agents.soft_losses import PolicyLoss
 from reins.errors import ConfigError
 from reins.experiments.config.checks import not_negative, positive, refuse, unit
+from reins.experiments.config.usual import usual_number
 from reins.policies import SoftKind
 
 
 @dataclasses.dataclass(frozen=True)
 class SACConfig:
-    """Settings of sac."""
+    """Settings of sac; some are mpo's too."""
 
     policy_loss: PolicyLoss = "reverse-kl"
     """Which divergence the policy descends, and by which estimator."""
@@ -33,8 +34,8 @@ class SACConfig:
     """Units of reward per nat: auto, a number, or START:END over the run."""
     temperature_initial: float = 1.0
     """Where an automatic temperature starts."""
-    temperature_learning_rate: float = 3e-4
-    """Share of itself that it moves by, per nat and update; at most one nat counts."""
+    temperature_learning_rate: float = usual_number(3e-4)
+    """Share that it moves by, per nat (one at most) and update (mpo: 0.01)."""
     target_entropy: float | None = None
     """Floor of the entropy, nats; None: -1 for each action dimension."""
     prior_kl: float | None = None
