@@ -77,15 +77,24 @@ class StateActionCritic(eqx.Module):
 
     The first layer is a sum: the state's part is made once per state, and K actions
     there cost K times the action's part only.
+
+    Attributes:
+      choices: how many values the first number of an action has, where that is the
+        number of a choice; it is then told as a one-hot code. 0 where it is not.
     """
 
     network: MLP
+    choices: int = eqx.field(static=True, default=0)
 
     def __call__(
         self, observations: Float[Array, "N S"], actions: Float[Array, "*K N D"]
     ) -> Float[Array, "*K N"]:
         """Q of one action at each observation, or of K, which come first."""
         first, *weights = self.network.weights
+        if self.choices:
+            which = jnp.round(actions[..., 0]).astype(int)
+            code = jax.nn.one_hot(which, self.choices, dtype=actions.dtype)
+            actions = jnp.concatenate([code, actions[..., 1:]], axis=-1)
         seen = observations.shape[-1]
         x = observations @ first[:seen] + self.network.biases[0]
         rows = actions.reshape(-1, actions.shape[-1]) @ first[seen:]
@@ -101,6 +110,7 @@ def state_action_critic(
     observations: int,
     actions: int,
     *,
+    choices: int = 0,
     hidden: Sequence[int] = (256, 256),
     activation: str = "relu",
 ) -> Callable[[Key], StateActionCritic]:
@@ -108,6 +118,7 @@ def state_action_critic(
 
     Args:
       observations, actions: lengths of the two vectors.
+      choices: of hybrid actions [k, x], how many values k has; 0 for others.
       hidden: units of the hidden layers, one layer at least.
 
     Raises: ConfigError without a hidden layer: Q would be linear in the action.
@@ -119,8 +130,9 @@ def state_action_critic(
         )
 
     def init(key: Key) -> StateActionCritic:
-        sizes = (observations + actions, *hidden, 1)
-        return StateActionCritic(MLP(key, sizes, activation=activation))
+        told = actions - 1 + choices if choices else actions
+        made = MLP(key, (observations + told, *hidden, 1), activation=activation)
+        return StateActionCritic(made, choices)
 
     return init
 

@@ -6,7 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from reins.envs import ENVS, constrained_twin, env_entry, make_env, nominal_twin
+from reins.envs import (
+    ENVS,
+    constrained_twin,
+    env_entry,
+    hybrid_space,
+    hybrid_vector,
+    make_env,
+    nominal_twin,
+)
 from reins.errors import ConfigError
 from tests.toys import quick_jit
 
@@ -23,7 +31,9 @@ def test_reset_and_step_show_what_the_spaces_say(env_id):
     keys = jax.random.split(jax.random.key(0), N)
     action_space = gymnasium.vector.utils.batch_space(env.action_space, N)
     action_space.seed(0)
-    actions = jnp.asarray(action_space.sample())
+    sampled = action_space.sample()
+    hybrid = hybrid_space(env.action_space)
+    actions = jnp.asarray(sampled) if hybrid is None else hybrid_vector(sampled)
     states, first = quick_jit(jax.vmap(env.reset))(keys)
     step = quick_jit(jax.vmap(env.step))
     following, seen = step(states, actions, keys)

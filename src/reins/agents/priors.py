@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Shaped
 
 from reins.agents.agent import descend
 from reins.data.replay import Transitions
+from reins.envs.actions import hybrid_space
 from reins.policies import Policy, PolicyInit
 from reins.types import Info, Key
 
@@ -35,19 +36,24 @@ class Prior(NamedTuple):
 def uniform_prior(action_space: spaces.Space) -> Prior:
     """log π₀ = −log A of A actions, or minus the log of the box's volume.
 
+    Of hybrid actions both: −log K of the choice, less the log of the volume.
+
     A real density: soft values and what a terminated episode is worth depend on it. A
     box without bounds has no uniform density; there log π₀ = 0, and the temperature
     prices entropy alone.
 
     Source: S1 3.0; SPEC 1, "a uniform prior is a real log-density".
     """
+    hybrid = hybrid_space(action_space)
     if isinstance(action_space, spaces.Discrete):
         level, finite = -float(np.log(action_space.n)), int(action_space.n)
+    elif hybrid is not None:
+        level = -float(np.log(hybrid.choices) + _log_volume(hybrid.box))
+        finite = 0
     else:
         assert isinstance(action_space, spaces.Box)  # noqa: S101
-        width = action_space.high.astype(float) - action_space.low
-        bounded = bool(np.all(np.isfinite(width)))
-        level, finite = -float(np.log(width).sum()) if bounded else 0.0, 0
+        bounded = action_space.is_bounded()
+        level, finite = -_log_volume(action_space) if bounded else 0.0, 0
 
     def log_prob(state: Any, observations: Array, actions: Array) -> Array:
         del state
@@ -58,6 +64,10 @@ def uniform_prior(action_space: spaces.Space) -> Prior:
         return jnp.full((observations.shape[0], finite), level)
 
     return Prior(lambda key: (), log_prob, log_probs, _unmoved)
+
+
+def _log_volume(box: spaces.Box) -> float:
+    return float(np.log(box.high.astype(float) - box.low).sum())
 
 
 def policy_prior(policy: Policy) -> Prior:

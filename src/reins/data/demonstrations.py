@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
+from reins.envs.actions import kept_actions
 from reins.errors import DataError, sentence_of_faults
 from reins.types import Pairs
 
@@ -123,6 +124,7 @@ def faults_of_fit(
     faults = _faults_of_space("observations", observations, observation_space)
     if not faults and not isinstance(observation_space, spaces.Box):
         faults += values_outside("observations", observations, observation_space)
+    action_space = kept_actions(action_space)
     found = _faults_of_space("actions", actions, action_space)
     return faults + (found or values_outside("actions", actions, action_space))
 

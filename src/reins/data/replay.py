@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from gymnasium import spaces
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from reins.envs.actions import kept_actions
 from reins.errors import ConfigError
 from reins.types import Key, Trajectory
 
@@ -65,7 +66,7 @@ def init_replay(
 
     rows = Transitions(
         observations=empty(observation_space),
-        actions=empty(action_space),
+        actions=empty(kept_actions(action_space)),
         rewards=jnp.zeros(capacity, jnp.float32),
         terminated=jnp.zeros(capacity, bool),
         next_observations=empty(observation_space),

@@ -1,5 +1,12 @@
 """Environments: compiled, as Gymnasium sees them, and wrapped in rules and costs."""
 
+from reins.envs.actions import (
+    HybridSpace,
+    hybrid_space,
+    hybrid_tuple,
+    hybrid_vector,
+    kept_actions,
+)
 from reins.envs.autoreset import AutoresetVector
 from reins.envs.classic import (
     acrobot,
@@ -9,6 +16,7 @@ from reins.envs.classic import (
     pendulum,
 )
 from reins.envs.env import Env, Rule, Step
+from reins.envs.golf import golf
 from reins.envs.gymnasium import CompiledEnv, CostWrapper, with_cost
 from reins.envs.host import (
     HostOptions,
@@ -46,6 +54,7 @@ __all__ = [
     "EnvEntry",
     "HostEnv",
     "HostOptions",
+    "HybridSpace",
     "Rule",
     "Step",
     "VectorEnv",
@@ -56,9 +65,14 @@ __all__ = [
     "constrained_twin",
     "env_entry",
     "forbid",
+    "golf",
     "gymnasium_env",
     "host_env",
+    "hybrid_space",
+    "hybrid_tuple",
+    "hybrid_vector",
     "is_image",
+    "kept_actions",
     "make_env",
     "mountain_car",
     "mountain_car_continuous",

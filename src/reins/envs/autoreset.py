@@ -17,6 +17,7 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from jaxtyping import Bool, Shaped
 
+from reins.envs.actions import hybrid_space, hybrid_tuple
 from reins.envs.vector import VectorEnv, VectorStep
 from reins.errors import CapabilityError
 
@@ -106,8 +107,11 @@ def autoreset_mode(inner: Any) -> AutoresetMode:
     return modes[mode]
 
 
-def action_clip(space: spaces.Space) -> Callable[[np.ndarray], np.ndarray]:
+def action_clip(space: spaces.Space) -> Callable[[np.ndarray], Any]:
     """What is done to actions at an environment's door: bounds, and its type."""
+    hybrid = hybrid_space(space)
+    if hybrid is not None:
+        return lambda actions: hybrid_tuple(hybrid, actions)
     if not isinstance(space, spaces.Box):
         return lambda actions: np.asarray(actions)
     low, high, kind = space.low, space.high, space.dtype

@@ -28,7 +28,8 @@ class Env(NamedTuple):
 
     Attributes:
       name: the id it is registered under.
-      observation_space, action_space: as in Gymnasium.
+      observation_space, action_space: as in Gymnasium; actions of a
+        `Tuple((Discrete(K), Box(D)))` are vectors [k, x] here (`reins.envs.actions`).
       horizon: steps after which an episode is truncated; the rollout counts them.
       reset: key -> (state, observation).
       step: (state, action, key) -> (state, Step). `truncated` in the step is for

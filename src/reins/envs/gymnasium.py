@@ -6,6 +6,7 @@ import gymnasium
 import jax
 import numpy as np
 
+from reins.envs.actions import hybrid_space, hybrid_vector
 from reins.envs.env import Env
 from reins.envs.vector import HostEnv
 from reins.envs.walls import CostFunction, cost_from
@@ -41,6 +42,7 @@ class CompiledEnv(gymnasium.Env):
         self.action_space = env.action_space
         self._reset = jax.jit(env.reset)
         self._step = jax.jit(env.step)
+        self._hybrid = hybrid_space(env.action_space) is not None
         self._state: Any = None
         self._before: Any = None
 
@@ -52,6 +54,7 @@ class CompiledEnv(gymnasium.Env):
 
     def step(self, action):
         self._before = self._state
+        action = hybrid_vector(action) if self._hybrid else action
         self._state, result = self._step(self._state, action, self._next_key())
         return (
             np.asarray(result.observation),

@@ -13,6 +13,7 @@ from reins.envs.classic import (
     pendulum,
 )
 from reins.envs.env import Env, Rule
+from reins.envs.golf import golf
 from reins.envs.gridworld import (
     lap_gridworld,
     lap_gridworld_constrained,
@@ -89,6 +90,11 @@ ENVS: dict[str, EnvEntry] = {
         "reins/MountainCarContinuous-v0",
         mountain_car_continuous,
         "The car in its valley, with a throttle to pay for; Gymnasium's, compiled.",
+    ),
+    **_alone(
+        "reins/Golf-v0",
+        golf,
+        "A ball on a line, by few strokes: which club, and how hard; hybrid actions.",
     ),
     **_alone(
         "reins/TwoDoors-v0",

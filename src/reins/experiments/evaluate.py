@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from reins.data import Demonstrations
-from reins.envs import Env
+from reins.envs import Env, kept_actions
 from reins.errors import ConfigError
 from reins.experiments import plot
 from reins.experiments.config import command_line
@@ -158,7 +158,7 @@ def demonstrate(
         f"--agent AGENT --episodes {episodes} --seed {seed} --key {key}"
     )
     rows = jax.tree.map(np.asarray, found.trajectory)
-    space = env.action_space
+    space = kept_actions(env.action_space)
     if isinstance(space, spaces.Box):  # what was done, not what was drawn
         rows = rows._replace(actions=np.clip(rows.actions, space.low, space.high))
     lengths = np.asarray(found.lengths)

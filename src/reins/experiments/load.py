@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from gymnasium import spaces
 
-from reins.envs import Env, HostEnv
+from reins.envs import Env, HostEnv, hybrid_space, hybrid_tuple
 from reins.errors import ConfigError, DataError
 from reins.experiments.build import Task, build
 from reins.experiments.checkpoint import load_checkpoint, load_record
@@ -80,7 +80,7 @@ class LoadedAgent:
         state: None = None,
         episode_start: None = None,
         deterministic: bool = False,
-    ) -> tuple[np.ndarray, None]:
+    ) -> tuple[Any, None]:
         """Choose an action for one observation, or one for each of several.
 
         The signature of Stable-Baselines3, so that code written for it goes on working.
@@ -89,7 +89,8 @@ class LoadedAgent:
           observation: of the environment's shape, or with one more axis in front.
           state, episode_start: for recurrent policies, which these are not; ignored.
           deterministic: the most probable action rather than a drawn one.
-        Returns: the action (or actions), clipped to the action space, and None.
+        Returns: the action (or actions), clipped to the action space, and None. Of a
+          discrete and a continuous part it is a tuple, as Gymnasium takes it.
 
         Raises: ConfigError when the observation has another shape.
         """
@@ -106,6 +107,9 @@ class LoadedAgent:
         self._key, key = jax.random.split(self._key)
         action = np.asarray(self._act(self.policy, observation, key, deterministic))
         space = self.env.action_space
+        hybrid = hybrid_space(space)
+        if hybrid is not None:
+            return hybrid_tuple(hybrid, action), None
         if isinstance(space, spaces.Box):
             action = np.clip(action, space.low, space.high)
         return action, None

@@ -26,7 +26,7 @@ from reins.experiments.video import (
     write_film,
 )
 
-Act = Callable[[np.ndarray], np.ndarray]
+Act = Callable[[np.ndarray], Any]
 
 USUAL_FPS = 30.0
 """Steps per second where an environment does not say how fast it is."""
@@ -240,7 +240,7 @@ def _show(
     limit = min(showing.steps or agent.env.horizon, agent.env.horizon)
     ends: list[Moment] = []
 
-    def act(observation: np.ndarray) -> np.ndarray:
+    def act(observation: np.ndarray) -> Any:
         return agent.predict(observation, deterministic=showing.deterministic)[0]
 
     with terminal.progress(showing.episodes * limit, patience=5.0) as bar:

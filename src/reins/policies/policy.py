@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Array, Float, Shaped
 
+from reins.envs.actions import hybrid_space
 from reins.errors import CapabilityError
 from reins.types import Key
 
@@ -127,10 +128,15 @@ def policy_for(
 
 def no_policy_for(action_space: spaces.Space) -> CapabilityError:
     """The error for actions that are neither numbered nor vectors."""
+    what_to_do = (
+        "Wrap the environment so that its actions are: "
+        "gymnasium.wrappers.TransformAction does."
+    )
+    if hybrid_space(action_space) is not None:
+        what_to_do = "For both at once, use `sac`, whose policy chooses and then acts."
     return CapabilityError(
         f"no policy for the action space {action_space}: it must be Discrete, counted "
-        "from 0, or a Box with one axis. Wrap the environment so that its actions are: "
-        "gymnasium.wrappers.TransformAction does."
+        f"from 0, or a Box with one axis. {what_to_do}"
     )
 
 

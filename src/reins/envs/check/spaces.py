@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from reins.envs.actions import hybrid_space
 from reins.envs.check.finding import Finding, error, warning
 from reins.envs.host import flattened, is_image
 from reins.errors import CapabilityError
@@ -44,6 +45,10 @@ def acted_as(env: gymnasium.Env) -> str:
     space = env.action_space
     if isinstance(space, spaces.Box):
         return f"a vector of {space.shape[0]}, clipped to its bounds"
+    hybrid = hybrid_space(space)
+    if hybrid is not None:
+        numbers = f"a vector of {hybrid.box.shape[0]}, clipped to its bounds"
+        return f"one of {hybrid.choices}, and {numbers} (sac and others of its kind)"
     return f"one of {space.n}" if isinstance(space, spaces.Discrete) else str(space)
 
 
@@ -56,10 +61,12 @@ def action_space_findings(env: gymnasium.Env) -> list[Finding]:
         return _discrete_findings(space)
     if isinstance(space, spaces.Box):
         return _box_findings(space)
+    if hybrid_space(space) is not None:
+        return []
     return [
         error(
             subject,
-            "Discrete counted from 0, or a Box with one axis",
+            "Discrete counted from 0, or a Box with one axis, or a Tuple of them",
             str(space),
             "Wrap the environment with gymnasium.wrappers.TransformAction, so that one "
             "number or one vector says what to do.",

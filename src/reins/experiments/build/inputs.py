@@ -7,16 +7,25 @@ from gymnasium import spaces
 
 from reins.constraints import Constraint, InputSpec
 from reins.data import Demonstrations, check_fit
-from reins.envs import Env, HostEnv, twin_ids
-from reins.errors import DataError
+from reins.envs import Env, HostEnv, hybrid_space, twin_ids
+from reins.errors import CapabilityError, DataError
 from reins.experiments.config import ConstraintConfig
 from reins.policies.policy import flat_size
 from reins.types import Pairs
 
 
 def input_spec(env: Env | HostEnv, settings: ConstraintConfig) -> InputSpec:
-    """The constraint's inputs for an environment: the chosen dimensions, or all."""
+    """The constraint's inputs for an environment: the chosen dimensions, or all.
+
+    Raises: CapabilityError for actions that are a choice and a vector at once.
+    """
     space = env.action_space
+    if hybrid_space(space) is not None:
+        raise CapabilityError(
+            f"a constraint was asked for in {env.name}, whose actions are {space}; its "
+            "inputs are either a choice or a vector. Use an environment with one of "
+            "the two."
+        )
     discrete = isinstance(space, spaces.Discrete)
     actions = int(space.n) if isinstance(space, spaces.Discrete) else flat_size(space)
     observations = flat_size(env.observation_space)

@@ -21,7 +21,7 @@ from reins.agents import (
 from reins.critics import action_value_critic, state_action_critic
 from reins.data import replay_bytes
 from reins.duals import Dual, log_dual, scheduled_dual
-from reins.envs import Env, HostEnv
+from reins.envs import Env, HostEnv, hybrid_space, kept_actions
 from reins.errors import ConfigError
 from reins.experiments.config import TrainConfig
 from reins.policies import Policy, PolicyInit, soft_policy_for
@@ -117,8 +117,12 @@ def q_critic(env: Env | HostEnv, config: TrainConfig) -> Callable[..., Any]:
     if isinstance(space, spaces.Discrete):
         seen = observation_shape(env.observation_space)
         return action_value_critic(seen, int(space.n), hidden=hidden, activation="relu")
+    hybrid = hybrid_space(space)
     return state_action_critic(
-        flat_size(env.observation_space), flat_size(space), hidden=hidden
+        flat_size(env.observation_space),
+        flat_size(kept_actions(space)),
+        choices=0 if hybrid is None else hybrid.choices,
+        hidden=hidden,
     )
 
 
@@ -136,15 +140,21 @@ def _temperature(config: TrainConfig) -> Dual:
 
 
 def _entropy_floor(env: Env | HostEnv, config: TrainConfig) -> float:
-    """-1 nat for each action dimension, in units of half the bounds; half of log A."""
+    """-1 nat for each action dimension, in units of half the bounds; half of log A.
+
+    Of hybrid actions the sum of the two.
+    """
     if config.soft.target_entropy is not None:
         return config.soft.target_entropy
     space = env.action_space
     if isinstance(space, spaces.Discrete):
         return 0.5 * float(np.log(space.n))
-    assert isinstance(space, spaces.Box)  # noqa: S101
-    _, half_width = action_range(space)
-    return float(np.sum(np.log(half_width) - 1.0))
+    hybrid = hybrid_space(space)
+    box = space if hybrid is None else hybrid.box
+    assert isinstance(box, spaces.Box)  # noqa: S101
+    _, half_width = action_range(box)
+    floor = float(np.sum(np.log(half_width) - 1.0))
+    return floor if hybrid is None else floor + 0.5 * float(np.log(hybrid.choices))
 
 
 def _prior(env: Env | HostEnv, config: TrainConfig, policy: PolicyInit) -> Prior:
