@@ -9,8 +9,11 @@ from reins.errors import CapabilityError
 from reins.policies import (
     NormalisedPolicy,
     at_trunk,
+    beta_policy,
     categorical_policy,
     gaussian_policy,
+    mixture_policy,
+    squashed_gaussian_policy,
     tabular_policy,
     trunk_width,
 )
@@ -22,6 +25,9 @@ POLICIES = {
     "free": gaussian_policy(4, 2, hidden=(6, 5), centre=(1.0, 2.0)),
     "fixed": gaussian_policy(4, 2, hidden=(6, 5), half_width=(3.0, 0.1), scale="fixed"),
     "state": gaussian_policy(4, 2, hidden=(6, 5), scale="state"),
+    "squashed": squashed_gaussian_policy(4, 2, hidden=(6, 5), half_width=(3.0, 0.1)),
+    "beta": beta_policy(4, 2, hidden=(6, 5)),
+    "mixture": mixture_policy(4, 2, hidden=(6, 5)),
     "pictures": categorical_policy(PICTURES, 3, hidden=(5,)),
 }
 

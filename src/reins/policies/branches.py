@@ -1,13 +1,13 @@
 """K Gaussians with a weight each: what policies with a discrete branch are made of."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from reins.divergences import gaussian_kl
 from reins.errors import ConfigError
 from reins.networks import MLP, ConvolutionalNetwork, network
 from reins.policies.gaussian import Gaussian
@@ -31,6 +31,11 @@ class Branches(eqx.Module):
     gaussians: Gaussian
     units: Units = eqx.field(static=True)
 
+    @property
+    def k(self) -> int:
+        """K."""
+        return self.log_weights.shape[-1]
+
     def draws(
         self, key: Key, n: int
     ) -> tuple[Int[Array, "n *batch"], Float[Array, "n *batch D"]]:
@@ -45,7 +50,7 @@ class Branches(eqx.Module):
 
     def log_joint(self, u: Float[Array, "... D"]) -> Float[Array, "... K"]:
         """log w_k + log N_k of the action that each u becomes."""
-        of_u = self.log_weights + self.gaussians.log_prob(u[..., None, :])
+        of_u = self.log_weights + self.gaussians.log_prob(for_each(u, self.k))
         return of_u - self.units.log_slope(u)[..., None]
 
     def modes(self) -> tuple[Int[Array, "*batch"], Float[Array, "*batch D"]]:
@@ -57,17 +62,14 @@ class Branches(eqx.Module):
         best = jnp.argmax(peaks, axis=-1)
         return best, self.units.actions(pick(self.gaussians.mean, best))
 
-    def mean_entropy(self) -> Float[Array, "*batch"]:
-        """Σ_k w_k H(N_k), of actions; `Units.mean_log_slope` says how exact."""
-        mean, log_std = self.gaussians.mean, self.gaussians.log_std
-        entropies = self.gaussians.entropy() + self.units.mean_log_slope(mean, log_std)
-        return jnp.sum(jnp.exp(self.log_weights) * entropies, axis=-1)
+    def mean(self, values: Float[Array, "*batch K"]) -> Float[Array, "*batch"]:
+        """Σ_k w_k values_k."""
+        return jnp.sum(jnp.exp(self.log_weights) * values, axis=-1)
 
-    def mean_kl(self, other: "Branches") -> Float[Array, "*batch"]:
-        """Σ_k w_k KL(N_k ‖ N'_k)."""
-        p, q = self.gaussians, other.gaussians
-        each = gaussian_kl(p.mean, p.log_std, q.mean, q.log_std)
-        return jnp.sum(jnp.exp(self.log_weights) * each, axis=-1)
+    def mean_log_slope(self) -> Float[Array, "*batch"]:
+        """E log |da/du|; `Units.mean_log_slope` says how exact."""
+        mean, log_std = self.gaussians.mean, self.gaussians.log_std
+        return self.mean(self.units.mean_log_slope(mean, log_std))
 
 
 def branches_of(outputs: Float[Array, "*batch _"], k: int, units: Units) -> Branches:
@@ -123,6 +125,11 @@ def pick(
     return jnp.sum(jnp.where(chosen[..., None], values, 0.0), axis=-2)
 
 
-def _last_bias(made: MLP | ConvolutionalNetwork) -> Float[Array, " n"]:
+def for_each(u: Float[Array, "... D"], k: int) -> Float[Array, "... K D"]:
+    """The same u for each of K branches."""
+    return jnp.broadcast_to(u[..., None, :], (*u.shape[:-1], k, u.shape[-1]))
+
+
+def _last_bias(made: Any) -> Any:
     head = made.head if isinstance(made, ConvolutionalNetwork) else made
     return head.biases[-1]

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
-from reins.divergences import categorical_kl
+from reins.divergences import categorical_kl, gaussian_kl
 from reins.networks import MLP, ConvolutionalNetwork
 from reins.policies.branches import Branches, branches_network, branches_of, pick
 from reins.policies.policy import Distribution, Policy, PolicyInit
@@ -42,9 +42,10 @@ class Hybrid(Distribution):
         return _shown(branches, self.branches.units.actions(u)), log_probs
 
     def entropy(self) -> Float[Array, "*batch"]:
-        """H(w) + Σ_k w_k H(N_k), the second as exact as a squashed Gaussian's."""
-        log_w = self.branches.log_weights
-        return self.branches.mean_entropy() - jnp.sum(jnp.exp(log_w) * log_w, axis=-1)
+        """H(w) + Σ_k w_k H(N_k), as exact as `Units.mean_log_slope` is."""
+        branches = self.branches
+        each = branches.gaussians.entropy() - branches.log_weights
+        return branches.mean(each) + branches.mean_log_slope()
 
     def mode(self) -> Float[Array, "*batch E"]:
         """The branch with the highest peak before squashing, and its mode."""
@@ -52,8 +53,11 @@ class Hybrid(Distribution):
 
     def kl(self, other: "Hybrid") -> Float[Array, "*batch"]:
         """KL(w ‖ w') + Σ_k w_k KL(N_k ‖ N'_k)."""
-        weights = categorical_kl(self.branches.log_weights, other.branches.log_weights)
-        return weights + self.branches.mean_kl(other.branches)
+        p, q = self.branches, other.branches
+        each = gaussian_kl(
+            p.gaussians.mean, p.gaussians.log_std, q.gaussians.mean, q.gaussians.log_std
+        )
+        return categorical_kl(p.log_weights, q.log_weights) + p.mean(each)
 
 
 class HybridPolicy(Policy):
