@@ -8,6 +8,7 @@ from reins.experiments.config import (
     PPOConfig,
     RegionConfig,
     RunConfig,
+    SACConfig,
     TrainConfig,
 )
 
@@ -41,4 +42,5 @@ def train_config(settings: dict[str, Any], **run: Any) -> TrainConfig:
         ppo=part(PPOConfig),
         gradient=part(GradientConfig),
         region=part(RegionConfig),
+        soft=part(SACConfig),
     )
