@@ -15,6 +15,7 @@ from reins.agents import (
     a2c,
     a3c,
     actor_critic,
+    awr,
     binary_classifier,
     es,
     gail_constraint,
@@ -31,11 +32,18 @@ from reins.agents import (
     reinforce,
     sac,
     trpo,
+    v_mpo,
 )
 from reins.agents.icrl import BackwardStep
 from reins.constraints import InputSpec, constraint_network
 from reins.critics import action_value_critic, state_action_critic, value_critic
-from reins.duals import log_dual, pid_dual, projected_dual, softplus_dual
+from reins.duals import (
+    log_dual,
+    pid_dual,
+    projected_dual,
+    scheduled_dual,
+    softplus_dual,
+)
 from reins.envs import Env
 from reins.policies import Policy, policy_for
 from reins.types import Pairs
@@ -127,6 +135,20 @@ def imitator(env: Env) -> Agent:
     )
 
 
+def regression(env: Env) -> Agent:
+    return awr(
+        policy_for(env.observation_space, env.action_space, hidden=()),
+        JUDGE,
+        optax.adam(1e-3),
+        scheduled_dual(lambda k: 0.5),
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+        batch_size=8,
+        buffer_size=100,
+        learning_starts=10,
+    )
+
+
 def some_expert() -> Pairs:
     _, batch = scripted_batch()
     mask = jnp.arange(HORIZON) < jnp.array([[5], [3], [4], [1]])
@@ -191,6 +213,11 @@ AGENTS: dict[str, Callable] = {
     "sac-exact-reverse": lambda env: soft(env, "exact-reverse"),
     "sac-exact-forward": lambda env: soft(env, "exact-forward"),
     "mpo": imitator,
+    "v-mpo": lambda env: forward_agent(
+        functools.partial(v_mpo, temperature=log_dual(), multiplier=softplus_dual()),
+        env,
+    ),
+    "awr": regression,
     "es": lambda env: policy_gradient_agent(es, env, STEPS, **POPULATION),
     "hill-climbing": lambda env: policy_gradient_agent(
         hill_climbing, env, **POPULATION
@@ -233,7 +260,7 @@ CASES += [(name, CONTINUOUS) for name in ("ppo", "ppo-normalised", "ppo-lagrangi
 CASES += [(name, CONTINUOUS) for name in ("npg", "trpo", "kl-dual")]
 CASES += [(name, CONTINUOUS) for name in ("reinforce", "actor-critic", "a2c")]
 CASES += [("a3c", CONTINUOUS)]
-CASES += [("mpo", CONTINUOUS)]
+CASES += [(name, CONTINUOUS) for name in ("mpo", "v-mpo", "awr")]
 CASES += [("off-policy-pg", CONTINUOUS)]
 CASES += [(name, CONTINUOUS) for name in ("es", "hill-climbing", "genetic")]
 

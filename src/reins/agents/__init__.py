@@ -4,6 +4,7 @@ from reins.agents.a2c import a2c
 from reins.agents.a3c import AsynchronousAgent, a3c, actor_learner
 from reins.agents.actor_critic import actor_critic
 from reins.agents.agent import Agent
+from reins.agents.awr import awr
 from reins.agents.evolution import es
 from reins.agents.gradient_free import genetic, hill_climbing
 from reins.agents.icrl import (
@@ -23,6 +24,7 @@ from reins.agents.priors import Prior, behaviour_prior, policy_prior, uniform_pr
 from reins.agents.reinforce import reinforce
 from reins.agents.sac import sac
 from reins.agents.trpo import trpo
+from reins.agents.v_mpo import v_mpo
 
 __all__ = [
     "Agent",
@@ -32,6 +34,7 @@ __all__ = [
     "a3c",
     "actor_critic",
     "actor_learner",
+    "awr",
     "behaviour_prior",
     "binary_classifier",
     "constraint_learner",
@@ -52,4 +55,5 @@ __all__ = [
     "sac",
     "trpo",
     "uniform_prior",
+    "v_mpo",
 ]

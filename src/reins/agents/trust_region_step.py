@@ -90,7 +90,7 @@ def surrogate_and_kl(
     )
     kls = old.kl(new) if kl_direction == "old-new" else new.kl(old)
     valid = jnp.maximum(jnp.sum(sample.mask), 1)
-    return -loss * sample.mask.shape[0] / valid, _mean(kls, sample.mask)
+    return -loss * sample.mask.shape[0] / valid, masked_mean(kls, sample.mask)
 
 
 def natural_policy_step(
@@ -190,7 +190,7 @@ def entropy_info(policy: Policy, sample: Sample) -> Info:
     """`entropy` in nats, mean over the batch's states, of a policy that gives it."""
     if "entropy" not in policy.gives:
         return {}
-    return {"entropy": _mean(policy(sample.observations).entropy(), sample.mask)}
+    return {"entropy": masked_mean(policy(sample.observations).entropy(), sample.mask)}
 
 
 def check_trust_region(
@@ -233,6 +233,9 @@ def check_trust_region(
         raise ConfigError(sentence_of_faults(f"`{agent}` cannot be built", faults))
 
 
-def _mean(values: Float[Array, " n"], mask: Bool[Array, " n"]) -> Float[Array, ""]:
+def masked_mean(
+    values: Float[Array, " n"], mask: Bool[Array, " n"]
+) -> Float[Array, ""]:
+    """The mean over the valid steps; 0 where there is none."""
     total = jnp.sum(jnp.where(mask, values, 0.0))
     return total / jnp.maximum(jnp.sum(mask), 1)

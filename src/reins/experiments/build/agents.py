@@ -27,7 +27,7 @@ from reins.critics import action_value_critic
 from reins.duals import projected_dual
 from reins.envs import Env, HostEnv
 from reins.errors import CapabilityError, ConfigError
-from reins.experiments.build.improvement import build_mpo
+from reins.experiments.build.improvement import build_awr, build_mpo, build_v_mpo
 from reins.experiments.build.inputs import check_demonstrations
 from reins.experiments.build.parts import (
     agent_parts,
@@ -266,6 +266,8 @@ BUILDERS: dict[str, Builder] = {
     "kl-dual": _kl_dual,
     "sac": build_sac,
     "mpo": build_mpo,
+    "v-mpo": build_v_mpo,
+    "awr": build_awr,
     "es": _population,
     "hill-climbing": _population,
     "genetic": _population,

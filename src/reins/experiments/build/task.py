@@ -57,7 +57,7 @@ class Task(NamedTuple):
     steps_at_once: int = 8192
 
 
-STEP_BY_STEP = ("sac", "mpo")
+STEP_BY_STEP = ("sac", "mpo", "awr")
 """Agents that make an update for every step, from what they remember."""
 
 

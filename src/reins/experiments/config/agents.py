@@ -17,11 +17,11 @@ class PPOConfig:
     """Settings of PPO."""
 
     learning_rate: float = usual_number(1e-3)
-    """Step size of Adam, for policy and critics (sac, mpo: 3e-4)."""
+    """Step size of Adam, for policy and critics (sac, mpo, awr: 3e-4)."""
     max_gradient_norm: float = 0.5
     """Gradients are scaled down to this norm."""
     hidden: tuple[int, ...] = usual_sizes(64, 64)
-    """Units of the hidden layers of policy and critics (sac, mpo: 256 256)."""
+    """Units of the hidden layers of policy and critics (sac, mpo, awr: 256 256)."""
     log_std: float = 0.0
     """First log of a Gaussian policy's scale, in units of half the action bounds."""
     policy_scale: Scale = "free"
@@ -158,7 +158,7 @@ class OffPolicyConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RegionConfig:
-    """Settings of the trust region of npg, trpo and kl-dual, and of mpo's M-step."""
+    """Settings of the trust region of npg, trpo and kl-dual, and of both MPOs."""
 
     kl_bound: float = 0.01
     """Bound of the mean KL between old and new policy, in nats."""
@@ -171,9 +171,9 @@ class RegionConfig:
     dual_steps: int = 1
     """Ascents, and steps of the multiplier, for each batch of kl-dual."""
     kl_multiplier: float = usual_number(7.0)
-    """First multiplier of the KL (kl-dual: standardised advantage per nat; mpo: 1)."""
+    """First multiplier of kl-dual, standardised advantage per nat (mpo, v-mpo: 1)."""
     kl_dual_learning_rate: float = usual_number(10.0)
-    """Multiplier gained per nat of KL above the bound (mpo: 1)."""
+    """Multiplier gained per nat of KL above the bound (mpo, v-mpo: 1)."""
 
     def __post_init__(self) -> None:
         faults = [

@@ -34,6 +34,8 @@ AGENTS: dict[str, str] = {
     "kl-dual": "Surrogate under a KL bound, held by one dual variable (S4).",
     "sac": "Off-policy, twin critics, a policy loss by any divergence (S1).",
     "mpo": "Off-policy: imitates its old policy, weighted by exp Q, within a KL.",
+    "v-mpo": "On-policy: imitates the better half of a batch, within a KL.",
+    "awr": "Off-policy: likelihood of what is remembered, weighted by exp A.",
     "es": "Evolution strategies: a population, one environment to each (S3).",
     "hill-climbing": "The best of a policy and its perturbations (S3).",
     "genetic": "Truncation selection: the best survive, the rest are children (S3).",
@@ -235,6 +237,11 @@ USED: dict[str, set[str]] = {
         *(*_REPLAY, *_IMPROVED),
         *("action_samples", "state_samples", "target_period"),
     },
+    "v-mpo": {
+        *(*_STEPPED, *_IMPROVED, "gae_lambda", "value_weight"),
+        *("epochs", "minibatches", "temperature_steps"),
+    },
+    "awr": {*_REPLAY, "temperature", "weight_maximum"},
     "es": {*_STEPPED, *_PERTURBED, "ranked", "weight_decay"} - {"discount"},
     "hill-climbing": {*_ANY, *_PERTURBED} - {"discount"},
     "genetic": {*_ANY, *_PERTURBED, "elite"} - {"discount"},
@@ -255,6 +262,12 @@ USUAL: dict[str, dict[str, Any]] = {
         "kl_multiplier": 1.0,
         "kl_dual_learning_rate": 1.0,
     },
+    "v-mpo": {
+        "temperature_learning_rate": 0.1,
+        "kl_multiplier": 1.0,
+        "kl_dual_learning_rate": 1.0,
+    },
+    "awr": _STEP_BY_STEP,
 }
 """Where an agent's defaults are other than those of the options."""
 

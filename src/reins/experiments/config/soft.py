@@ -12,7 +12,7 @@ from reins.policies import SoftKind
 
 @dataclasses.dataclass(frozen=True)
 class SACConfig:
-    """Settings of sac; some are mpo's too."""
+    """Settings of sac; others listen to some."""
 
     policy_loss: PolicyLoss = "reverse-kl"
     """Which divergence the policy descends, and by which estimator."""
@@ -31,11 +31,11 @@ class SACConfig:
     prior: str = "uniform"
     """The default policy: uniform, behaviour, or the folder of a trained agent."""
     temperature: str = "auto"
-    """Units of reward per nat: auto, a number, or START:END over the run."""
+    """Units of reward per nat: auto (awr: 1), a number, or START:END over the run."""
     temperature_initial: float = 1.0
     """Where an automatic temperature starts."""
     temperature_learning_rate: float = usual_number(3e-4)
-    """Share that it moves by, per nat (one at most) and update (mpo: 0.01)."""
+    """Share that it moves by, per nat and update (mpo: 0.01, v-mpo: 0.1)."""
     target_entropy: float | None = None
     """Floor of the entropy, nats; None: -1 for each action dimension."""
     prior_kl: float | None = None
