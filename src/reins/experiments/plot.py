@@ -55,6 +55,8 @@ def draw_curves(
             axes.axhline(level, color="black", ls="--", lw=1, label="expert")
         axes.set_xlabel("environment steps per seed")
         axes.set_ylabel(label)
+        axes.locator_params(axis="x", nbins=5)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
     figure.axes[0].legend(frameon=False, fontsize=8)
     _save(figure, path)
 
