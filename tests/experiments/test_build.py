@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from reins.agents import Agent
 from reins.constraints import InputSpec
 from reins.errors import CapabilityError, ConfigError
 from reins.experiments.build import build, normalised_by
@@ -17,9 +18,11 @@ from reins.experiments.config import (
     PPOConfig,
     RegionConfig,
     RunConfig,
+    SACConfig,
     TrainConfig,
 )
-from reins.types import Pairs
+from reins.types import Pairs, Trajectory
+from tests.toys import quick_jit
 
 LAP = "reins/LapGridWorld-v0"
 
@@ -111,6 +114,38 @@ def test_every_setting_has_an_agent_that_listens_to_it():
     }
     assert set().union(*USED.values()) == known
     assert set(USED) == set(AGENTS)
+
+
+def test_both_mpos_start_their_multipliers_elsewhere_unless_told():
+    def started(agent, **given):
+        config = TrainConfig(agent, LAP, region=RegionConfig(**given))
+        return config.region.kl_multiplier, config.soft.temperature_learning_rate
+
+    assert started("kl-dual") == (7.0, 3e-4)
+    assert started("mpo") == (1.0, 0.01)
+    assert started("v-mpo") == (1.0, 0.1)
+    assert started("mpo", kl_multiplier=3.0) == (3.0, 0.01)
+
+
+def test_the_temperature_of_awr_follows_its_schedule():
+    run = RunConfig(seeds=1, steps=40, environments=1, rollout_steps=4)
+    settings = SACConfig(
+        temperature="2:0.5", batch_size=4, learning_starts=1, updates_per_step=2
+    )
+    small = PPOConfig(hidden=(4,))
+    config = TrainConfig("awr", "reins/CartPole-v1", run=run, soft=settings, ppo=small)
+    agent = build(config).agent
+    assert isinstance(agent, Agent)
+    state = agent.init(jax.random.key(0))
+    assert float(state.temperature.multiplier) == 2.0
+    steps = jnp.zeros((1, 4))
+    batch = Trajectory(
+        *(jnp.zeros((1, 4, 4)), jnp.zeros((1, 4), int), steps, steps),
+        *(steps > 0, steps > 0, jnp.ones((1, 4, 4)), steps == 0, steps.astype(int)),
+    )
+    state, _ = quick_jit(agent.update)(state, batch, jax.random.key(0))
+    # 8 of the 80 updates that 40 steps will make.
+    np.testing.assert_allclose(state.temperature.multiplier, 1.85, rtol=1e-5)
 
 
 def test_reinforce_needs_whole_episodes():
