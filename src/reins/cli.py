@@ -150,7 +150,7 @@ class Reproduce:
     """Work off the runs of a table; call again to go on."""
 
     table: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")]
-    """The table's name: lectures, or pong-from-pixels."""
+    """The table's name: lectures, pong-from-pixels, or rl-as-inference."""
     config: tyro.conf.OmitArgPrefixes[ReproduceConfig] = dataclasses.field(
         default_factory=ReproduceConfig
     )

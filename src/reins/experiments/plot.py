@@ -58,7 +58,7 @@ def draw_curves(
         axes.locator_params(axis="x", nbins=5)
         axes.xaxis.set_major_formatter("{x:,.0f}")
     figure.axes[0].legend(frameon=False, fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _colours(n: int) -> list[str]:
@@ -108,7 +108,7 @@ def draw_lap(
     scale = ScalarMappable(Normalize(0, 1), colours)
     bar = figure.colorbar(scale, ax=list(grid.flat), shrink=0.7, aspect=30)
     bar.set_label("cost 1 − ζ   (0 allowed, 1 forbidden)")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _lap(axes: Axes, colours: np.ndarray, coins: Sequence[int], *, turn: int) -> None:
@@ -146,5 +146,6 @@ def _lap(axes: Axes, colours: np.ndarray, coins: Sequence[int], *, turn: int) ->
     axes.spines[["left", "bottom"]].set_visible(False)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a picture as PNG, whole or not at all."""
     write_whole(path, lambda stream: figure.savefig(stream, format="png"))

@@ -156,6 +156,23 @@ def write_curves(path: Path, seeds: Sequence[int], curves: Curves) -> None:
     write_whole(path, lambda stream: stream.write(text.getvalue().encode()))
 
 
+def load_curves(path: Path) -> tuple[list[int], Curves]:
+    """Seeds and curves of what `write_curves` wrote.
+
+    Raises: DataError when it is not that.
+    """
+    try:
+        with path.open(newline="") as stream:
+            names, *lines = csv.reader(stream)
+        rows = np.asarray(lines, np.float64)
+        seeds = list(dict.fromkeys(rows[:, 0].astype(int).tolist()))
+        columns = rows.reshape(len(seeds), -1, len(names)).transpose(2, 1, 0)
+    except (OSError, ValueError, IndexError) as error:
+        raise DataError(f"{path} cannot be read as curves ({error}).") from None
+    values = dict(zip(names[2:], columns[2:], strict=True))
+    return seeds, Curves(columns[1, :, 0].astype(int), values)
+
+
 def wall_seconds(folders: Sequence[Path]) -> float:
     """Seconds during which any group of these runs was training, up to its checkpoint.
 

@@ -1,10 +1,13 @@
-"""One run of a table."""
+"""One run of a table, and what makes cells a table."""
 
+import dataclasses
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from reins.experiments.config import TrainConfig
+from reins.experiments.record import Curves
 
 
 class Cell(NamedTuple):
@@ -22,6 +25,11 @@ class Cell(NamedTuple):
     config: TrainConfig
     published: str = ""
 
+    @property
+    def label(self) -> str:
+        """What `--only` looks into."""
+        return f"{self.table}/{self.name}"
+
     def folder(self, out: Path) -> Path:
         """Where it is, in the folder of the whole."""
         return out / self.table / self.name
@@ -30,3 +38,57 @@ class Cell(NamedTuple):
     def file(self) -> str:
         """The name of its curves where results are kept."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-") + ".csv"
+
+
+def fewer_steps(cell: Cell, scale: float) -> Cell:
+    """The cell with a share of its steps, at least one batch."""
+    run = cell.config.run
+    steps = max(run.batch_steps, round(scale * run.steps))
+    run = dataclasses.replace(run, steps=steps)
+    return cell._replace(config=dataclasses.replace(cell.config, run=run))
+
+
+Results = Mapping[str, Mapping[str, Curves]]
+"""Curves of the finished cells, by table and name."""
+
+
+class Asked(NamedTuple):
+    """The whole of a table at some size: its command, and its share of the steps."""
+
+    command: str
+    scale: float
+
+    @property
+    def caption(self) -> str:
+        """The command, and what it has scaled."""
+        size = "" if self.scale == 1 else f" (steps and replay x {self.scale:g})"
+        return self.command + size
+
+
+class Comparison(NamedTuple):
+    """What is said of the cells together.
+
+    Attributes:
+      page: in Markdown, for the end of the page of tables.
+      numbers: by name, for `summary.json`.
+    """
+
+    page: str = ""
+    numbers: Mapping[str, Any] = {}
+
+
+class Table(NamedTuple):
+    """What is to be reproduced.
+
+    Attributes:
+      cells: its runs, in their order.
+      seeds: how many of each.
+      scaled: (cell, scale) -> the same at a share of its size.
+      compare: (results, folder for pictures, what was asked) -> what the cells say
+        together.
+    """
+
+    cells: Callable[[], list[Cell]]
+    seeds: int
+    scaled: Callable[[Cell, float], Cell] = fewer_steps
+    compare: Callable[[Results, Path, Asked], Comparison] | None = None

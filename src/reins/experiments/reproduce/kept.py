@@ -1,70 +1,122 @@
 """What is kept of a table: curves as CSV, a page of tables, pictures, versions."""
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from reins.errors import ReinsError
 from reins.experiments import plot
+from reins.experiments.config import command_line, config_of
 from reins.experiments.files import read_json, write_json, write_whole
-from reins.experiments.record import SUMMARY_FILE, read_curves
-from reins.experiments.reproduce.cell import Cell
+from reins.experiments.record import SUMMARY_FILE, load_curves, read_folder
+from reins.experiments.reproduce.cell import Asked, Cell, Comparison, Table
 
 RESULTS = "results"
 """The folder, in that of the whole, whose small files are worth keeping."""
 PAGE = "tables.md"
 _MEASURED = (
     *("agent", "env", "seeds", "steps", "evaluation_episodes", "wall_seconds"),
-    *("final_return", "final_return_interval"),
+    *("final_return", "final_return_interval", "versions"),
 )
 
-Finished = dict[str, dict[str, dict[str, Any]]]
-"""Summaries of finished cells, by table and name."""
+
+class Done(NamedTuple):
+    """A finished cell: what its run amounts to, and the file of its curves."""
+
+    cell: Cell
+    summary: dict[str, Any]
+    curves: Path
 
 
-def finished(cells: Iterable[Cell], out: Path) -> Finished:
-    """The summaries of the cells that are done."""
-    tables: Finished = {}
-    for cell in cells:
-        summary = cell.folder(out) / SUMMARY_FILE
-        if summary.exists():
-            rows = tables.setdefault(cell.table, {})
-            rows[cell.name] = read_json(summary, "the summary of a cell")
+def find(cell: Cell, out: Path, kept: Iterable[Path]) -> Done | None:
+    """The cell with these very settings, if it is finished, here or in kept results.
+
+    Raises: DataError when a folder of kept results holds none.
+    """
+    folder = cell.folder(out)
+    if _is_done(folder, cell):
+        summary = read_json(folder / SUMMARY_FILE, "the summary of a cell")
+        return Done(cell, summary, folder / "curves.csv")
+    for place in kept:
+        tables = read_json(place / SUMMARY_FILE, "kept results").get("tables", {})
+        row = tables.get(cell.table, {}).get(cell.name, {})
+        curves = place / cell.table / cell.file
+        if row.get("command") == command_line(cell.config) and curves.exists():
+            return Done(cell, row, curves)
+    return None
+
+
+def _is_done(folder: Path, cell: Cell) -> bool:
+    if not (folder / SUMMARY_FILE).exists():
+        return False
+    try:
+        # Built from its record: settings which came later stand at their defaults.
+        return config_of(read_folder(folder)) == cell.config
+    except ReinsError:
+        return False  # told when it is to be run
+
+
+def by_table(done: Iterable[Done]) -> dict[str, dict[str, Any]]:
+    """Their summaries, by table and name."""
+    tables: dict[str, dict[str, Any]] = {}
+    for cell, summary, _ in done:
+        tables.setdefault(cell.table, {})[cell.name] = summary
     return tables
 
 
 def keep(
-    cells: Iterable[Cell], tables: Finished, summary: Mapping[str, Any], out: Path
+    table: Table,
+    done: Sequence[Done],
+    summary: Mapping[str, Any],
+    out: Path,
+    asked: Asked,
 ) -> None:
-    """Write what is worth keeping of the finished cells into `out / RESULTS`."""
+    """Write what is worth keeping of the finished cells into `out / RESULTS`.
+
+    Args:
+      summary: what else `summary.json` is to say.
+      asked: the whole, for what is not there yet.
+    """
     kept = out / RESULTS
-    done = [cell for cell in cells if cell.name in tables.get(cell.table, {})]
-    for cell in done:
+    for cell, _, curves in done:
         (kept / cell.table).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(cell.folder(out) / "curves.csv", kept / cell.table / cell.file)
-    for table, rows in tables.items():
-        curves = {row: read_curves(out / table / row)[1] for row in rows}
-        plot.draw_curves(kept / table / "curves.png", curves)
-    page = page_of(done, tables).encode()
-    write_whole(kept / PAGE, lambda stream: stream.write(page))
-    measured = {
-        table: {
-            name: {k: row[k] for k in _MEASURED if k in row}
-            for name, row in rows.items()
+        place = kept / cell.table / cell.file
+        if curves.resolve() != place.resolve():
+            shutil.copyfile(curves, place)
+    tables = by_table(done)
+    results = {
+        environment: {
+            cell.name: load_curves(kept / cell.table / cell.file)[1]
+            for cell, _, _ in done
+            if cell.table == environment
         }
-        for table, rows in tables.items()
+        for environment in tables
     }
-    write_json(kept / SUMMARY_FILE, {**summary, "tables": measured})
+    for environment, curves in results.items():
+        plot.draw_curves(kept / environment / "curves.png", curves)
+    compared = Comparison()
+    if table.compare is not None:
+        compared = table.compare(results, kept, asked)
+    page = "\n".join(filter(None, [page_of(done), compared.page])).encode()
+    write_whole(kept / PAGE, lambda stream: stream.write(page))
+    numbers = {**summary, **compared.numbers, "tables": by_table(map(_measured, done))}
+    write_json(kept / SUMMARY_FILE, numbers)
 
 
-def page_of(cells: Iterable[Cell], tables: Finished) -> str:
+def _measured(done: Done) -> Done:
+    """What is kept of its summary, with the command that makes it."""
+    told = {name: done.summary[name] for name in _MEASURED if name in done.summary}
+    told["command"] = command_line(done.cell.config)
+    return done._replace(summary=told)
+
+
+def page_of(done: Sequence[Done]) -> str:
     """The tables in Markdown: every seed, interquartile mean, what others report."""
     sections = []
-    for table, rows in tables.items():
-        lines = [_HEAD.format(table)]
-        for cell in (cell for cell in cells if cell.table == table):
-            lines.append(_row(cell, rows[cell.name]))
-        sections.append("\n".join(lines) + "\n")
+    for table in by_table(done):
+        rows = [_row(cell, row) for cell, row, _ in done if cell.table == table]
+        sections.append("\n".join([_HEAD.format(table), *rows]) + "\n")
     return "\n".join(sections)
 
 

@@ -1,9 +1,9 @@
 """Tables as queues of runs: each cell is done once, resumes, and fails alone."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from reins.errors import ConfigError, ReinsError, unknown_name
 from reins.experiments.config import config_of
@@ -16,24 +16,19 @@ from reins.experiments.record import (
     versions,
 )
 from reins.experiments.report import Terminal, result_tables
-from reins.experiments.reproduce.cell import Cell
-from reins.experiments.reproduce.kept import RESULTS, finished, keep
+from reins.experiments.reproduce.cell import Asked, Cell, Table
+from reins.experiments.reproduce.divergences import compare
+from reins.experiments.reproduce.kept import RESULTS, Done, by_table, find, keep
 from reins.experiments.reproduce.lectures import lectures
 from reins.experiments.reproduce.pong import pong_from_pixels
+from reins.experiments.reproduce.rl_as_inference import rl_as_inference, scaled
 from reins.experiments.run import resume, start
 from reins.experiments.summary import Summary
-
-
-class Table(NamedTuple):
-    """What is to be reproduced, and with how many seeds."""
-
-    cells: Callable[[], list[Cell]]
-    seeds: int
-
 
 REPRODUCTIONS: dict[str, Table] = {
     "lectures": Table(lectures, 5),
     "pong-from-pixels": Table(pong_from_pixels, 3),
+    "rl-as-inference": Table(rl_as_inference, 5, scaled, compare),
 }
 
 
@@ -42,13 +37,15 @@ class ReproduceConfig:
     """Which cells of a table to run, and how large."""
 
     scale: float = 1.0
-    """Environment steps as a share of the table's own."""
+    """Share of the table's own steps (of rl-as-inference: of its replay too)."""
     seeds: int | None = None
     """Seeds of each cell; None: as many as the table has."""
     first_seed: int = 0
     """The first seed; settings were chosen on seeds from 100."""
     only: tuple[str, ...] = ()
     """Tables or cells whose name contains one of these; none means all."""
+    kept: tuple[Path, ...] = ()
+    """Results kept elsewhere: their cells, if of the same settings, count as done."""
 
     def __post_init__(self) -> None:
         seeds = 1 if self.seeds is None else self.seeds
@@ -58,6 +55,15 @@ class ReproduceConfig:
                 "scale must be positive, with one seed or more, counted from 0."
             )
 
+    def of(self, name: str) -> Asked:
+        """The whole of a table at this size, by its command."""
+        words = ["reins", "reproduce", name]
+        for size in ("scale", "seeds", "first_seed"):
+            value = getattr(self, size)
+            if value != type(self).__dataclass_fields__[size].default:
+                words += [f"--{size.replace('_', '-')}", str(value)]
+        return Asked(shlex.join(words), self.scale)
+
 
 def reproduce(
     name: str, settings: ReproduceConfig, out: Path, terminal: Terminal
@@ -65,80 +71,94 @@ def reproduce(
     """Work off the queue, and tell what is finished; call again to go on.
 
     A finished cell is not run again, one that was cut off resumes, and one that fails
-    is reported while the others go on.
+    is reported while the others go on. What is worth keeping is written after every
+    cell, of all that are finished, chosen this time or not.
 
     Raises: ConfigError when there is no such table, or nothing in it was chosen.
     """
     if name not in REPRODUCTIONS:
         raise ConfigError(unknown_name("table", name, REPRODUCTIONS))
     table = REPRODUCTIONS[name]
-    cells = list(_chosen(table, settings))
-    if not cells:
-        names = ", ".join(f"{c.table}/{c.name}" for c in table.cells())
+    cells = [_sized(cell, table, settings) for cell in table.cells()]
+    only = settings.only or ("",)
+    chosen = [cell for cell in cells if any(word in cell.label for word in only)]
+    if not chosen:
+        names = ", ".join(cell.label for cell in cells)
         raise ConfigError(f"no cell of {name} is called {settings.only}: {names}.")
     check_out(out)
-    failures = {}
-    for i, cell in enumerate(cells):
-        terminal.say(f"{i + 1} of {len(cells)}: {cell.table}, {cell.name}")
+    failures: dict[str, str] = {}
+    for i, cell in enumerate(chosen):
+        terminal.say(f"{i + 1} of {len(chosen)}: {cell.table}, {cell.name}")
+        if find(cell, out, settings.kept) is not None:
+            terminal.say("done before")
+            continue
         try:
             _run(cell, out, terminal)
         except ReinsError as error:
-            failures[f"{cell.table}/{cell.name}"] = str(error)
+            failures[cell.label] = str(error)
             terminal.say(f"failed: {error}")
-    return _tell(name, settings, cells, failures, out, terminal)
+        else:
+            _keep(name, settings, _done(cells, settings, out), failures, out)
+    done = _done(cells, settings, out)
+    summary = _keep(name, settings, done, failures, out)
+    return _tell(summary, done, out, terminal)
 
 
-def _chosen(table: Table, settings: ReproduceConfig) -> Iterable[Cell]:
-    for cell in table.cells():
-        label = f"{cell.table}/{cell.name}"
-        if settings.only and not any(word in label for word in settings.only):
-            continue
-        run = cell.config.run
-        scaled = dataclasses.replace(
-            run,
-            steps=max(run.batch_steps, round(settings.scale * run.steps)),
-            seeds=settings.seeds or table.seeds,
-            first_seed=settings.first_seed,
-        )
-        yield cell._replace(config=dataclasses.replace(cell.config, run=scaled))
+def _sized(cell: Cell, table: Table, settings: ReproduceConfig) -> Cell:
+    cell = table.scaled(cell, settings.scale)
+    run = dataclasses.replace(
+        cell.config.run,
+        seeds=settings.seeds or table.seeds,
+        first_seed=settings.first_seed,
+    )
+    return cell._replace(config=dataclasses.replace(cell.config, run=run))
 
 
 def _run(cell: Cell, out: Path, terminal: Terminal) -> None:
-    folder, quiet = cell.folder(out), Terminal(quiet=True)
+    folder = cell.folder(out)
     if not (folder / CONFIG_FILE).exists():
         start(cell.config, folder, terminal)
         return
-    # Built from its record, so that settings which came later stand at their defaults.
     if config_of(read_folder(folder)) != cell.config:
         raise ConfigError(
             f"{folder} holds a run of other settings (another scale, or other seeds). "
             "Choose another --out, or delete that folder."
         )
-    done = (folder / SUMMARY_FILE).exists()
-    resume(folder, quiet if done else terminal)
+    resume(folder, terminal)
 
 
-def _tell(
+def _done(cells: Sequence[Cell], settings: ReproduceConfig, out: Path) -> list[Done]:
+    found = [find(cell, out, settings.kept) for cell in cells]
+    return [one for one in found if one is not None]
+
+
+def _keep(
     name: str,
     settings: ReproduceConfig,
-    cells: list[Cell],
+    done: Sequence[Done],
     failures: Mapping[str, str],
     out: Path,
-    terminal: Terminal,
 ) -> Summary:
-    tables = finished(cells, out)
-    for table, rows in tables.items():
-        terminal.say(f"\n{table}")
-        terminal.show(*result_tables(rows, None))
+    config = dataclasses.asdict(settings)
+    del config["kept"]  # a place of this machine
     summary = {
         "schema": SUMMARY_SCHEMA,
         "command": f"reproduce {name}",
-        "config": dataclasses.asdict(settings),
+        "config": config,
         "failures": dict(failures),
         "versions": versions(),
     }
-    keep(cells, tables, summary, out)
-    summary["tables"] = tables
+    keep(REPRODUCTIONS[name], done, summary, out, settings.of(name))
+    return summary
+
+
+def _tell(
+    summary: Summary, done: Sequence[Done], out: Path, terminal: Terminal
+) -> Summary:
+    summary["tables"] = tables = by_table(done)
+    for table, rows in tables.items():
+        terminal.say(f"\n{table}")
+        terminal.show(*result_tables(rows, None))
     write_json(out / SUMMARY_FILE, summary)
     terminal.say(f"Curves, pictures and a page of tables are in {out / RESULTS}.")
     return summary
