@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from reins.agents import Agent
+from reins.agents.soft_losses import permitted_by
 from reins.constraints import InputSpec
 from reins.errors import CapabilityError, ConfigError
 from reins.experiments.build import build, normalised_by
@@ -88,6 +89,20 @@ def test_every_agent_is_built_from_its_name(agent):
     )
     assert actions.shape == (2,)
     assert not task.violation_env.costs
+
+
+def test_sac_has_the_reverse_kl_as_its_policy_permits_it():
+    assert permitted_by(frozenset({"log_prob", "enumerable"})) == "exact-reverse"
+    assert permitted_by(frozenset({"log_prob", "reparameterised"})) == "reverse-kl"
+    assert permitted_by(frozenset({"log_prob"})) == "reverse-kl-score"
+
+    def built(**settings):
+        soft = SACConfig(policy_kind="mixture", **settings)
+        return build(TrainConfig("sac", "reins/Pendulum-v1", run=SMALL, soft=soft))
+
+    assert built().agent
+    with pytest.raises(CapabilityError, match="reparameterised"):
+        built(policy_loss="reverse-kl")
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,30 @@ def test_the_command_of_a_configuration_makes_it_again():
     )
 
 
+def test_an_agents_own_defaults_stand_where_nobody_asked_otherwise():
+    config = TrainConfig("sac", "reins/Pendulum-v1")
+    own = (1, 1, 3e-4, (256, 256))
+    assert own == (
+        *(config.run.environments, config.run.rollout_steps),
+        *(config.ppo.learning_rate, config.ppo.hidden),
+    )
+    asked = TrainConfig(
+        "sac",
+        "reins/Pendulum-v1",
+        run=RunConfig(environments=10),
+        ppo=PPOConfig(hidden=(64, 64), learning_rate=1e-3),
+    )
+    assert (asked.run.environments, asked.run.rollout_steps) == (10, 1)
+    assert (asked.ppo.hidden, asked.ppo.learning_rate) == ((64, 64), 1e-3)
+    assert command_line(config) == "reins train sac --env reins/Pendulum-v1"
+    assert command_line(asked) == (
+        "reins train sac --env reins/Pendulum-v1 --environments 10 "
+        "--learning-rate 0.001 --hidden 64 64"
+    )
+    for one in (config, asked):
+        assert from_record(TrainConfig, json.loads(json.dumps(to_record(one)))) == one
+
+
 def test_a_command_switches_on_and_off():
     config = TrainConfig(
         "es",

@@ -29,6 +29,17 @@ ESTIMATOR_OF: dict[str, str] = {
 """The estimator behind each loss; its record says what it needs of a policy."""
 assert tuple(ESTIMATOR_OF) == get_args(PolicyLoss)  # noqa: S101
 
+
+def permitted_by(gives: frozenset[str]) -> PolicyLoss:
+    """The reverse KL by the best estimator that a policy permits.
+
+    Every action where there are finitely many, else paths, else scores.
+    """
+    if "enumerable" in gives:
+        return "exact-reverse"
+    return "reverse-kl" if "reparameterised" in gives else "reverse-kl-score"
+
+
 COLDEST = 1e-8
 """Units of reward per nat; Q/α stays finite, and one weight has all the mass."""
 

@@ -339,7 +339,7 @@ def _policy(state: SeedState, i: int) -> Any:
 def _chance(parts: HostParts, state: SeedState, updates: int) -> Any:
     """What the next updates need of it, ready for numpy where numpy acts."""
     drawn = parts.chance(state._replace(rollout=None), updates)
-    is_key = jax.dtypes.issubdtype(drawn.dtype, jax.dtypes.prng_key)
+    is_key = jnp.issubdtype(drawn.dtype, jax.dtypes.prng_key)
     return drawn if is_key else np.asarray(drawn)
 
 

@@ -18,6 +18,7 @@ from reins.agents import (
     sac,
     uniform_prior,
 )
+from reins.agents.soft_losses import permitted_by
 from reins.critics import action_value_critic, state_action_critic
 from reins.data import replay_bytes
 from reins.duals import Dual, log_dual, scheduled_dual
@@ -39,6 +40,8 @@ def build_sac(env: Env | HostEnv, config: TrainConfig) -> Agent:
     policy = soft_policy(env, config)
     floor = None if settings.prior_kl is not None else _entropy_floor(env, config)
     fixed = settings.temperatures() is not None
+    made: Policy = jax.eval_shape(policy, jax.random.key(0))
+    loss = settings.policy_loss or permitted_by(made.gives)
     return sac(
         policy,
         q_critic(env, config),
@@ -46,10 +49,10 @@ def build_sac(env: Env | HostEnv, config: TrainConfig) -> Agent:
         _temperature(config),
         observation_space=env.observation_space,
         action_space=env.action_space,
-        policy_loss=settings.policy_loss,
-        action_samples=settings.samples,
+        policy_loss=loss,
+        action_samples=settings.samples_for(loss),
         state_samples=settings.state_samples,
-        critic_target=settings.critic_target,
+        critic_target=settings.critic_for(loss),
         policy_critic=settings.policy_critic,
         prior=_prior(env, config, policy),
         entropy_floor=None if fixed else floor,

@@ -6,7 +6,12 @@ import typing
 from typing import Any
 
 from reins.errors import ConfigError
-from reins.experiments.config.commands import LearnConfig, TrainConfig, option
+from reins.experiments.config.commands import (
+    USUAL,
+    LearnConfig,
+    TrainConfig,
+    option,
+)
 
 COMMANDS: dict[type, str] = {TrainConfig: "train", LearnConfig: "learn-constraint"}
 
@@ -32,22 +37,23 @@ def from_record(kind: type, record: dict[str, Any]) -> Any:
 def command_line(config: TrainConfig | LearnConfig) -> str:
     """The command that asks for this configuration, without what is at its default."""
     words = ["reins", COMMANDS[type(config)]]
+    own = USUAL.get(config.agent, {})
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if field.name == "agent":
             words.append(value)
         elif dataclasses.is_dataclass(value):
-            words += _options(value)
+            words += _options(value, own)
         elif value != field.default:
             words += [option(field.name), str(value)]
     return shlex.join(words)
 
 
-def _options(part: Any) -> list[str]:
+def _options(part: Any, own: dict[str, Any]) -> list[str]:
     words = []
     for field in dataclasses.fields(part):
         value = getattr(part, field.name)
-        if value == field.default:
+        if value == own.get(field.name, field.default):
             continue
         if isinstance(value, bool):
             words.append(option(field.name if value else f"no_{field.name}"))

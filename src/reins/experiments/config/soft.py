@@ -14,8 +14,8 @@ from reins.policies import SoftKind
 class SACConfig:
     """Settings of sac; others listen to some."""
 
-    policy_loss: PolicyLoss = "reverse-kl"
-    """Which divergence the policy descends, and by which estimator."""
+    policy_loss: PolicyLoss | None = None
+    """Divergence and estimator; None: the reverse KL, as the policy permits it."""
     policy_kind: SoftKind = "auto"
     """The policy's distribution; auto: categorical, or a squashed Gaussian."""
     branches: int = 4
@@ -85,16 +85,14 @@ class SACConfig:
             )
         return found
 
-    @property
-    def critic_target(self) -> CriticTarget:
-        """What Q is fitted to, where it was not said."""
+    def critic_for(self, loss: PolicyLoss) -> CriticTarget:
+        """What Q is fitted to, under the policy loss that is used."""
         if self.critic is not None:
             return self.critic
-        return "classic" if "forward" in self.policy_loss else "soft"
+        return "classic" if "forward" in loss else "soft"
 
-    @property
-    def samples(self) -> int:
-        """Actions at each state, where it was not said."""
+    def samples_for(self, loss: PolicyLoss) -> int:
+        """Actions at each state, under the policy loss that is used."""
         if self.action_samples is not None:
             return self.action_samples
-        return 16 if self.policy_loss in ("forward-kl", "reverse-kl-score") else 1
+        return 16 if loss in ("forward-kl", "reverse-kl-score") else 1
