@@ -132,10 +132,9 @@ def test_it_comes_to_rest_at_the_boltzmann_policy_around_who_acted():
     assert np.abs(softmax((q - v[:, None]) / beta) - exact).max() > 0.1
 
 
-@pytest.mark.parametrize("reward", [0.0, 1e6, -1e6])
 @pytest.mark.parametrize("standardised", [True, False])
 @pytest.mark.parametrize("kind", [squashed_gaussian_policy, mixture_policy])
-def test_actions_at_the_bounds_make_nothing_nan(kind, standardised, reward):
+def test_actions_at_the_bounds_make_nothing_nan(kind, standardised):
     shaped = {"hidden": (8,), "centre": (-0.5, -0.5), "half_width": (1.5, 1.5)}
     agent = awr(
         kind(3, 2, **shaped),
@@ -153,14 +152,16 @@ def test_actions_at_the_bounds_make_nothing_nan(kind, standardised, reward):
     seen = jax.random.uniform(KEY, (4, 8, 3))
     none = jnp.zeros((4, 8), bool)
     batch = Trajectory(
-        *(seen, at_bounds, jnp.full((4, 8), reward), jnp.zeros((4, 8)), none, none),
+        *(seen, at_bounds, jnp.zeros((4, 8)), jnp.zeros((4, 8)), none, none),
         *(1 - seen, ~none, jnp.zeros((4, 8), jnp.int32)),
     )
-    state, update = agent.init(KEY), quick_jit(agent.update)
-    for key in jax.random.split(KEY, 3):
-        state, info = update(state, batch, key)
-        for leaf in jax.tree.leaves((state, info)):
-            assert np.all(np.isfinite(np.asarray(leaf, float)))
+    update = quick_jit(agent.update)
+    for reward in (0.0, 1e6, -1e6):
+        paid, state = batch._replace(rewards=batch.rewards + reward), agent.init(KEY)
+        for key in jax.random.split(KEY, 3):
+            state, info = update(state, paid, key)
+            for leaf in jax.tree.leaves((state, info)):
+                assert np.all(np.isfinite(np.asarray(leaf, float)))
 
 
 @pytest.mark.parametrize(

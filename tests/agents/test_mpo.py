@@ -181,10 +181,9 @@ BOX = spaces.Box(-2.0, 1.0, (2,), np.float32)
 SHAPED = {"hidden": (8,), "centre": (-0.5, -0.5), "half_width": (1.5, 1.5)}
 
 
-@pytest.mark.parametrize("reward", [0.0, 1e6, -1e6])
 @pytest.mark.parametrize("eta", [1e-8, 1.0])
 @pytest.mark.parametrize("kind", [squashed_gaussian_policy, mixture_policy])
-def test_nothing_becomes_nan(kind, eta, reward):
+def test_nothing_becomes_nan(kind, eta):
     agent = mpo(
         kind(3, 2, **SHAPED),
         state_action_critic(3, 2, hidden=(8,)),
@@ -203,14 +202,16 @@ def test_nothing_becomes_nan(kind, eta, reward):
     seen = jax.random.uniform(KEY, (4, 8, 3))
     none = jnp.zeros((4, 8), bool)
     batch = Trajectory(
-        *(seen, at_bounds, jnp.full((4, 8), reward), jnp.zeros((4, 8)), none, none),
+        *(seen, at_bounds, jnp.zeros((4, 8)), jnp.zeros((4, 8)), none, none),
         *(1 - seen, ~none, jnp.zeros((4, 8), jnp.int32)),
     )
-    state, update = agent.init(KEY), quick_jit(agent.update)
-    for key in jax.random.split(KEY, 3):
-        state, info = update(state, batch, key)
-        for leaf in jax.tree.leaves((state, info)):
-            assert np.all(np.isfinite(np.asarray(leaf, float)))
+    update = quick_jit(agent.update)
+    for reward in (0.0, 1e6, -1e6):
+        paid, state = batch._replace(rewards=batch.rewards + reward), agent.init(KEY)
+        for key in jax.random.split(KEY, 3):
+            state, info = update(state, paid, key)
+            for leaf in jax.tree.leaves((state, info)):
+                assert np.all(np.isfinite(np.asarray(leaf, float)))
 
 
 @pytest.mark.parametrize(
