@@ -56,7 +56,10 @@ def test_it_can_be_watched(folder, tmp_path):
     ("arguments", "text"),
     [
         (["train", "ppo", "--env", GOLF], "For both at once, use `sac`"),
-        (["train", "sac", *SMALL], "needs reparameterised"),
+        (
+            ["train", "sac", *SMALL, "--policy-loss", "reverse-kl"],
+            "needs reparameterised",
+        ),
         (
             ["learn-constraint", "--env", GOLF, "--demonstrations", "lapgridworld"],
             "do not fit",

@@ -43,7 +43,7 @@ def two_doors() -> Env:
     """Walk through a wall with two doors, 20 times, past a guard who cannot be seen.
 
     The action is a place along the wall, −1 to 1. A door nobody guards pays 1, one that
-    is guarded 0, and whoever walks into the wall or the post between the doors pays 1.
+    is guarded 0, and to walk into the wall or the post between the doors costs 1.
     The guard stands at the door used last, at a random one to begin with. The
     observation is a constant: the guard is hidden, and the past forgotten.
 

@@ -22,6 +22,8 @@ from reins.experiments.reproduce.kept import RESULTS, Done, by_table, find, keep
 from reins.experiments.reproduce.lectures import lectures
 from reins.experiments.reproduce.pong import pong_from_pixels
 from reins.experiments.reproduce.rl_as_inference import rl_as_inference, scaled
+from reins.experiments.reproduce.soft_policies import compare as compare_policies
+from reins.experiments.reproduce.soft_policies import soft_policies
 from reins.experiments.run import resume, start
 from reins.experiments.summary import Summary
 
@@ -29,6 +31,7 @@ REPRODUCTIONS: dict[str, Table] = {
     "lectures": Table(lectures, 5),
     "pong-from-pixels": Table(pong_from_pixels, 3),
     "rl-as-inference": Table(rl_as_inference, 5, scaled, compare),
+    "soft-policies": Table(soft_policies, 5, compare=compare_policies),
 }
 
 
