@@ -1,5 +1,7 @@
 """A run with hybrid actions from the command line to Gymnasium, and what it refuses."""
 
+import json
+
 import gymnasium
 import numpy as np
 import pytest
@@ -50,6 +52,27 @@ def test_it_can_be_watched(folder, tmp_path):
     told = ("--video", str(film), "--steps", "3", "--quiet")
     assert main(["watch", str(folder), *told]) == 0
     assert film.stat().st_size > 0
+
+
+@pytest.mark.parametrize("agent", ["mpo", "awr"])
+def test_other_agents_with_a_replay_take_it(agent, tmp_path):
+    out = tmp_path / agent
+    assert main(["train", agent, *SMALL, "--out", str(out), "--quiet"]) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    assert -20 <= summary["final_return"][0] <= -1
+
+
+def test_outside_jax_it_is_the_same(tmp_path):
+    gymnasium.register(
+        "GolfOutside-v0",
+        entry_point="reins.envs:gymnasium_env",
+        max_episode_steps=20,
+        kwargs={"env_id": GOLF},
+    )
+    told = ("--env", "GolfOutside-v0", "--environments", "2", "--out", str(tmp_path))
+    assert main(["train", "sac", *SMALL, *told, "--quiet"]) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert -20 <= summary["final_return"][0] <= -1
 
 
 @pytest.mark.parametrize(

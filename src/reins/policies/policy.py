@@ -133,7 +133,7 @@ def no_policy_for(action_space: spaces.Space) -> CapabilityError:
         "gymnasium.wrappers.TransformAction does."
     )
     if hybrid_space(action_space) is not None:
-        what_to_do = "For both at once, use `sac`, whose policy chooses and then acts."
+        what_to_do = "For both at once, use `sac`, `mpo` or `awr`."
     return CapabilityError(
         f"no policy for the action space {action_space}: it must be Discrete, counted "
         f"from 0, or a Box with one axis. {what_to_do}"

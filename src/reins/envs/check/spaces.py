@@ -48,7 +48,7 @@ def acted_as(env: gymnasium.Env) -> str:
     hybrid = hybrid_space(space)
     if hybrid is not None:
         numbers = f"a vector of {hybrid.box.shape[0]}, clipped to its bounds"
-        return f"one of {hybrid.choices}, and {numbers} (sac and others of its kind)"
+        return f"one of {hybrid.choices}, and {numbers} (sac, mpo and awr)"
     return f"one of {space.n}" if isinstance(space, spaces.Discrete) else str(space)
 
 
