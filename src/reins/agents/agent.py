@@ -51,15 +51,23 @@ def descend(
 def require(policy: PolicyInit, estimators: Iterable[str]) -> None:
     """Check that a policy can give what these estimators need.
 
-    Raises: CapabilityError that names both.
+    Raises: CapabilityError that names both, and what would do instead.
     """
     made: Policy = jax.eval_shape(policy, jax.random.key(0))
     for name in estimators:
-        missing = ESTIMATORS[name].needs - made.gives
+        asked = ESTIMATORS[name]
+        missing = asked.needs - made.gives
         if missing:
+            others = [
+                f"`{other}`"
+                for other, record in ESTIMATORS.items()
+                if record.needs <= made.gives and record.target == asked.target
+            ]
+            instead = f" Use {' or '.join(others)}, of the same target." * bool(others)
             raise CapabilityError(
                 f"`{name}` needs {', '.join(sorted(missing))}; "
                 f"`{type(made).__name__}` gives {', '.join(sorted(made.gives))} only."
+                f"{instead}"
             )
 
 
