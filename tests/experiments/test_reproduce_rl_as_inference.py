@@ -29,9 +29,10 @@ def test_both_losses_of_a_task_and_a_replay_follow_each_other_cheap_tasks_first(
         assert reverse.table == forward.table
         assert reverse.name.endswith("reverse-kl")
         assert forward.name == reverse.name.replace("reverse", "forward")
-        assert reverse.config.soft.critic_target == "soft"
-        assert forward.config.soft.critic_target == "classic"
-        assert (reverse.config.soft.samples, forward.config.soft.samples) == (1, 16)
+        assert reverse.config.soft.critic_for("reverse-kl") == "soft"
+        assert forward.config.soft.critic_for("forward-kl") == "classic"
+        assert reverse.config.soft.samples_for("reverse-kl") == 1
+        assert forward.config.soft.samples_for("forward-kl") == 16
     sizes = [cell.config.soft.buffer_size for cell in cells[:4]]
     assert sizes == [50_000, 50_000, 1_000_000, 1_000_000]
     tasks = list(dict.fromkeys(cell.table for cell in cells))

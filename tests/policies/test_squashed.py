@@ -173,7 +173,8 @@ def test_draws_keep_their_log_probability_where_tanh_rounds_to_1(mean):
     """There an action has forgotten its u; log π and its slopes have not."""
     p = made([mean], [-3.0], Units((1.0,), (2.0,)))
     actions, log_probs = p.draws(KEY, 500)
-    assert np.all(np.abs(np.asarray(actions) - 1.0) == 2.0)
+    # XLA's tanh of large numbers is 1, or the number before it, by how it is compiled.
+    assert np.all(np.abs(np.asarray(actions) - 1.0) > 2.0 - 1e-6)
     slope = np.log(2.0) + np.log(4.0) - 2 * abs(mean)  # log 4e^(−2|u|) of large u
     expected = -0.5 * (np.log(2 * np.pi) + 1) + 3.0 - slope
     np.testing.assert_allclose(np.mean(log_probs), expected, atol=0.2)
