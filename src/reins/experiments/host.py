@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from reins.data import (
     FaultyEnvError,
@@ -70,28 +70,36 @@ class HostParts(NamedTuple):
     Attributes:
       chance: what the policy needs of it in the next so many updates, each by itself:
         noise where numpy acts, else keys.
+      update: what it reports is one array (S, names), which costs one transfer.
+      reported: names of what updates report, once one was traced.
     """
 
     begin: Callable[[Array], SeedState]
     chance: Callable[[SeedState, int], Array]
     judge_keys: Callable[[SeedState], Array]
     reset_seeds: Callable[[SeedState], Array]
-    update: Callable[[SeedState, Trajectory], tuple[SeedState, Info]]
+    update: Callable[[SeedState, Trajectory], tuple[SeedState, Float[Array, "S n"]]]
+    reported: list[str]
 
 
 def host_parts(task: Task, run: RunConfig, seeds: int) -> HostParts:
     """Compile what all groups of so many seeds share."""
     agent: Any = task.agent
     cost = getattr(task.env, "cost", None)
+    reported: list[str] = []
 
     def begin(key: Key) -> SeedState:
         agent_key, run_key = jax.random.split(key)
         return SeedState(agent.init(agent_key), None, run_key, jnp.zeros((), jnp.int32))
 
-    def update(state: SeedState, batch: Trajectory) -> tuple[SeedState, Info]:
+    def update(
+        state: SeedState, batch: Trajectory
+    ) -> tuple[SeedState, Float[Array, " n"]]:
         if cost is not None:
             batch = batch._replace(costs=cost(batch.observations, batch.actions))
-        return learn(agent, state, batch)
+        state, info = learn(agent, state, batch)
+        reported[:] = info
+        return state, jnp.stack([jnp.asarray(x, jnp.float32) for x in info.values()])
 
     def seeds_of(state: SeedState) -> Array:
         return reset_seeds(stream(state, RESETTING), run.environments)
@@ -119,6 +127,7 @@ def host_parts(task: Task, run: RunConfig, seeds: int) -> HostParts:
         judge_keys=jax.jit(lift(lambda state: stream(state, EVALUATION), seeds)),
         reset_seeds=jax.jit(lift(seeds_of, seeds)),
         update=jax.jit(lift(update, seeds), donate_argnums=0),
+        reported=reported,
     )
 
 
@@ -197,28 +206,28 @@ def host_program(
                 late.append(fault)  # once that is kept which was learned before it
                 break
             moved = state.rollout
-            state, info = parts.update(state._replace(rollout=None), batch)
+            state, found = parts.update(state._replace(rollout=None), batch)
             state = state._replace(rollout=moved)
-            reports.add(info | seen)
+            info = zip(parts.reported, np.asarray(found).T, strict=True)
+            reports.add(dict(info) | seen)
             clock.lap("update")
         return state, reports.means() | clock.seconds, reports.count
 
-    def judged(state: SeedState, i: int, key: Key) -> Info:
+    def judged(policy: Any, key: Key) -> Info:
         def opened(env: HostEnv, n: int) -> VectorEnv:
             # Two environments may have one name: the same id, other arguments.
             used = "return" if env is task.return_env else "violations"
             return copies(f"evaluation of {used}", env, n)
 
-        policy, episodes = _policy(state, i), task.evaluation_episodes
         try:
-            return judge(task, policy, key, episodes, opened)
+            return judge(task, policy, key, task.evaluation_episodes, opened)
         except FaultyEnvError as fault:
             what = f"in an evaluation after it, {fault.what}"
             raise FaultyEnvError(0, None, what) from fault
 
     def evaluate(state: SeedState) -> Info:
         keys = parts.judge_keys(state)
-        found = [judged(state, i, keys[i]) for i in range(seeds)]
+        found = [judged(*of) for of in zip(_policies(state), keys, strict=True)]
         return {name: np.asarray([f[name] for f in found]) for name in found[0]}
 
     def template() -> SeedState:
@@ -331,9 +340,10 @@ def join(tree: Any) -> Any:
     return jax.tree.map(lambda x: np.reshape(x, (-1, *np.shape(x)[2:])), tree)
 
 
-def _policy(state: SeedState, i: int) -> Any:
-    """One seed's policy, as numpy arrays."""
-    return jax.tree.map(lambda x: np.asarray(x)[i], state.agent.policy)
+def _policies(state: SeedState) -> list[Any]:
+    """Each seed's policy, as numpy arrays."""
+    leaves, structure = jax.tree.flatten(jax.device_get(state.agent.policy))
+    return [structure.unflatten(of_one) for of_one in zip(*leaves, strict=True)]
 
 
 def _chance(parts: HostParts, state: SeedState, updates: int) -> Any:
@@ -351,8 +361,7 @@ def _acting(state: SeedState, chance: Any, i: int, run: RunConfig) -> HostAct:
     """
     n, steps = run.environments, run.rollout_steps
     actors: list[HostAct] = []
-    for seed, drawn in enumerate(chance):
-        policy = _policy(state, seed)
+    for policy, drawn in zip(_policies(state), chance, strict=True):
         if isinstance(chance, np.ndarray):
             actors.append(_by_noise(host_act(policy), drawn[i]))
         else:
