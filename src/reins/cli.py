@@ -381,8 +381,7 @@ def _list(out: Path | None, terminal: Terminal) -> dict[str, Any]:
         "agents": AGENTS,
         "methods": METHODS,
         "environments": {
-            **{name: entry.summary for name, entry in ENVS.items()},
-            **HOST_ENVS,
+            **{name: entry.summary for name, entry in {**ENVS, **HOST_ENVS}.items()},
         },
         "demonstrations": {name: _describe(name) for name in shipped_demonstrations()},
         "experiments": EXPERIMENTS,

@@ -159,10 +159,12 @@ def test_robots_are_one_batch_unless_they_are_another_robot():
     batched = host_env("HalfCheetah-v5")
     assert batched.saves
     assert host_env("HalfCheetah-v5", HostOptions(vectorisation="mujoco")).saves
-    assert not host_env("HalfCheetah-v5", HostOptions(horizon=10)).saves
     assert not host_env("HalfCheetah-v5", HostOptions(vectorisation="sync")).saves
+    shorter = host_env("HalfCheetah-v5", HostOptions(horizon=10))
+    assert (shorter.saves, shorter.horizon) == (True, 10)
+    other = {"terminate_when_unhealthy": True}
     with pytest.raises(ConfigError, match="one MuJoCo batch"):
-        host_env("HalfCheetah-v5", HostOptions(vectorisation="mujoco", horizon=10))
+        host_env("HalfCheetah-v5", HostOptions(other, vectorisation="mujoco"))
 
 
 def test_envpool_is_used_where_it_is_installed(monkeypatch):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from reins.envs.mujoco import HORIZON, load_model, mujoco_env
-from reins.envs.robots import ROBOTS
+from reins.envs.mujoco import load_model, mujoco_env
+from reins.envs.robots import HORIZON, ROBOTS
 from reins.errors import DataError
 
 ALL = list(ROBOTS)

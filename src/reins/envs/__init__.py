@@ -31,6 +31,7 @@ from reins.envs.registry import (
     ENVS,
     HOST_ENVS,
     EnvEntry,
+    HostEntry,
     constrained_twin,
     env_entry,
     gymnasium_env,
@@ -42,7 +43,7 @@ from reins.envs.registry import (
 )
 from reins.envs.two_doors import two_doors
 from reins.envs.vector import HostEnv, VectorEnv, VectorStep
-from reins.envs.walls import forbid
+from reins.envs.walls import Wall, forbid
 
 __all__ = [
     "ENVS",
@@ -52,6 +53,7 @@ __all__ = [
     "CostWrapper",
     "Env",
     "EnvEntry",
+    "HostEntry",
     "HostEnv",
     "HostOptions",
     "HybridSpace",
@@ -60,6 +62,7 @@ __all__ = [
     "VectorEnv",
     "VectorStep",
     "Vectorisation",
+    "Wall",
     "acrobot",
     "cart_pole",
     "constrained_twin",

@@ -61,8 +61,8 @@ def host_env(env_id: str, options: HostOptions = HostOptions()) -> HostEnv:  # n
     """
     spec = find_spec(env_id)
     way = options.vectorisation
-    if way in ("auto", "mujoco") and options.horizon in (None, spec.max_episode_steps):
-        batched = mujoco_env(env_id, **options.arguments)
+    if way in ("auto", "mujoco"):
+        batched = mujoco_env(env_id, options.horizon, **options.arguments)
         if batched is not None:
             return batched
     if way in ("auto", "own"):
@@ -72,8 +72,8 @@ def host_env(env_id: str, options: HostOptions = HostOptions()) -> HostEnv:  # n
     if way == "mujoco":
         raise ConfigError(
             f"{env_id} was asked to be stepped as one MuJoCo batch, which serves "
-            "Gymnasium's robots (version 5) with arguments that leave model, horizon "
-            "and rendering as they are. Use --vectorisation auto."
+            "Gymnasium's robots (version 5) and those with a wall, with arguments that "
+            "leave model and rendering as they are. Use --vectorisation auto."
         )
     if way == "own" and spec.vector_entry_point is None:
         raise ConfigError(

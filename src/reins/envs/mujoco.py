@@ -1,4 +1,4 @@
-"""Gymnasium's MuJoCo robots, N of them stepped together by C++ in threads.
+"""MuJoCo's robots, N of them stepped together by C++ in threads.
 
 The reasons and the measurements: docs/decisions/0006-batched-mujoco.md.
 """
@@ -27,11 +27,9 @@ from reins.envs.robots import (
     beginning,
     healthy_bounds,
 )
+from reins.envs.robots_with_wall import robot_with_wall
 from reins.envs.vector import HostEnv, VectorEnv, VectorStep
 from reins.errors import DataError
-
-HORIZON = 1000
-"""The time limit with which Gymnasium registers all of them."""
 
 _ASSETS = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
 _UNSTABLE = slice(
@@ -55,20 +53,24 @@ def _log_to(**where: bool) -> mujoco.MjLogConfig:
 _log_to(logto_file=False)
 
 
-def mujoco_env(env_id: str, **arguments: Any) -> HostEnv | None:
-    """One of Gymnasium's robots as a batch, or None where that would be another one.
+def mujoco_env(
+    env_id: str, horizon: int | None = None, **arguments: Any
+) -> HostEnv | None:
+    """A robot as a batch, or None where that would be another one.
 
-    Served is what `ROBOTS` lists: six robots and their arguments, but no other model
-    files, and nothing about rendering.
+    Served is what `ROBOTS` and `WALLED` list: Gymnasium's six robots, those with a
+    wall, and their arguments, but no other model files, and nothing about rendering.
 
     Args:
       env_id: its id in Gymnasium's registry.
+      horizon: steps after which an episode is truncated; its own when None.
       arguments: as for `gymnasium.make`.
     """
-    robot = ROBOTS.get(env_id)
-    settings = None if robot is None else all_arguments(robot, arguments)
-    if robot is None or settings is None:
+    found = _served(env_id, arguments)
+    if found is None:
         return None
+    robot, settings = found
+    robot = robot if horizon is None else robot._replace(horizon=horizon)
     model = load_model(robot.file)
     if "main_body" in settings and _body(model, settings["main_body"]) is None:
         return None
@@ -79,10 +81,20 @@ def mujoco_env(env_id: str, **arguments: Any) -> HostEnv | None:
         name=env_id,
         observation_space=spaces.Box(-np.inf, np.inf, shape, np.float32),
         action_space=spaces.Box(low, high, dtype=np.float32),
-        horizon=HORIZON,
+        horizon=robot.horizon,
         make=make,
         saves=True,
+        costs="wall" in settings,
     )
+
+
+def _served(env_id: str, arguments: Arguments) -> tuple[Robot, Arguments] | None:
+    """A robot's record with all its arguments, or None where they are not served."""
+    robot = ROBOTS.get(env_id)
+    if robot is None:
+        return robot_with_wall(env_id, arguments)
+    settings = all_arguments(robot, arguments)
+    return None if settings is None else (robot, settings)
 
 
 class MujocoVector(VectorEnv):
@@ -101,7 +113,8 @@ class MujocoVector(VectorEnv):
         self._scratch = mujoco.MjData(model)
         self._place = _place(robot, settings, batch)
         self._shown = _shown(robot, settings, batch, self._forces)
-        self.observation_shape = (sum(view.shape[1] for _, view in self._shown),)
+        seen = sum(view.shape[1] for _, view in self._shown)
+        self.observation_shape = (seen + robot.zeros,)
         self._qpos, self._qvel, self._ctrl = batch.qpos, batch.qvel, batch.ctrl
         # A row begins with the time, positions and velocities.
         self._moving = batch.state[:, 1 : 1 + model.nq + model.nv]
@@ -117,7 +130,8 @@ class MujocoVector(VectorEnv):
         self._seeds = np.zeros(copies, np.uint64)
         self._episodes = np.zeros(copies, np.int64)
         self._began = np.zeros(copies, np.int64)
-        self._clock, self._deadline = 0, HORIZON
+        self._clock, self._deadline = 0, robot.horizon
+        self._horizon = robot.horizon
         self._never, self._always = np.zeros(copies, bool), np.ones(copies, bool)
         self._free = np.zeros(copies, np.float32)
         for constant in (self._never, self._always, self._free):
@@ -152,6 +166,7 @@ class MujocoVector(VectorEnv):
                 f"take {self._ctrl.shape}: a row for each, a number for each motor."
             )
         actions = np.maximum(np.minimum(actions, self._high), self._low)
+        actions[:, self._robot.broken] = 0
         self._ctrl[...] = actions
         self._batch.step(nstep=self._settings["frame_skip"])
         if self._warnings.tobytes() == self._calm:
@@ -183,7 +198,7 @@ class MujocoVector(VectorEnv):
         self._x = arrays["x"].copy()
         self._clock = 0
         self._began[:] = -arrays["elapsed"]
-        self._deadline = int(self._began.min()) + HORIZON
+        self._deadline = int(self._began.min()) + self._horizon
         self._episodes[:] = arrays["episodes"]
         self._seeds[:] = arrays["seeds"]
 
@@ -198,27 +213,36 @@ class MujocoVector(VectorEnv):
         before, self._x = self._x, self._place()
         observations = self._observe()
         rewards, terminated = self._judge(actions, (self._x - before) / self._seconds)
+        costs = self._free
+        if "wall" in self._settings:
+            beyond = self._moving[:, 0] <= self._settings["wall"]
+            costs = beyond.astype(np.float32)
+            if self._robot.ends_at_wall:
+                rewards = np.where(beyond, 0.0, rewards)
+                terminated = terminated | beyond
         truncated, following = self._never, observations
         self._clock += 1
         late = self._clock >= self._deadline
         if late or np.count_nonzero(terminated):
             if late:
-                truncated = (self._clock - self._began >= HORIZON) & ~terminated
+                truncated = (self._clock - self._began >= self._horizon) & ~terminated
             ended = np.flatnonzero(terminated | truncated)
             self._begin(ended)
             following = observations.copy()
             following[ended] = self._observe()[ended]
         ends = terminated, truncated
-        return VectorStep(
-            observations, rewards, self._free, *ends, self._always, following
-        )
+        return VectorStep(observations, rewards, costs, *ends, self._always, following)
 
     def _judge(
         self, actions: np.ndarray, speeds: Float[np.ndarray, " N"]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rewards, and where an episode terminated."""
-        settings = self._settings
+        settings, paid = self._settings, self._robot.paid
         rewards, terminated = self._forward * speeds, self._never
+        if paid == "either way":
+            rewards = np.abs(rewards)
+        elif paid == "distance":
+            rewards = np.hypot(self._moving[:, 0], self._moving[:, 1])
         if self._robot.healthy:
             low, high = self._healthy
             inside = (low < self._moving) & (self._moving < high)
@@ -248,6 +272,7 @@ class MujocoVector(VectorEnv):
     def _observe(self) -> Float[np.ndarray, "N S"]:
         """What all robots show now."""
         shown = np.empty((len(self._x), *self.observation_shape), np.float32)
+        shown[:, self.observation_shape[0] - self._robot.zeros :] = 0.0
         for columns, view in self._shown:
             shown[:, columns] = view
         limit = self._robot.speed_shown
@@ -275,7 +300,7 @@ class MujocoVector(VectorEnv):
         self._x = self._place()
         self._episodes[which] += 1
         self._began[which] = self._clock
-        self._deadline = int(self._began.min()) + HORIZON
+        self._deadline = int(self._began.min()) + self._horizon
 
 
 @functools.cache

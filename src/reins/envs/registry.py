@@ -22,6 +22,7 @@ from reins.envs.gridworld import (
 from reins.envs.gymnasium import CompiledEnv
 from reins.envs.host import HostOptions, host_env
 from reins.envs.pong import HORIZON, PONG
+from reins.envs.robots_with_wall import WALLED
 from reins.envs.two_doors import two_doors
 from reins.envs.vector import HostEnv
 from reins.errors import ConfigError
@@ -42,6 +43,19 @@ class EnvEntry(NamedTuple):
     constrained: str
     summary: str
     rule: Callable[[], Rule] | None = None
+
+
+class HostEntry(NamedTuple):
+    """A registered environment that is stepped outside JAX, and its twins.
+
+    Attributes:
+      nominal, constrained: ids of the twins (its own id for the one that it is).
+      summary: one line for `reins list`.
+    """
+
+    nominal: str
+    constrained: str
+    summary: str
 
 
 def _alone(env_id: str, build: Callable[[], Env], summary: str) -> dict[str, EnvEntry]:
@@ -103,10 +117,13 @@ ENVS: dict[str, EnvEntry] = {
     ),
 }
 
-HOST_ENVS: dict[str, str] = {
-    PONG: "Pong as 6400 numbers of what has moved; needs reins[atari].",
+HOST_ENVS: dict[str, HostEntry] = {
+    **{name: HostEntry(*x.twins, x.summary) for name, x in WALLED.items()},
+    PONG: HostEntry(
+        PONG, PONG, "Pong as 6400 numbers of what has moved; needs reins[atari]."
+    ),
 }
-"""Ours that are stepped outside JAX, and a line on each for `reins list`."""
+"""Ours that are stepped outside JAX."""
 
 
 def env_entry(env_id: str) -> EnvEntry | None:
@@ -143,7 +160,7 @@ def twin_ids(env_id: str) -> tuple[str, str]:
     In the constrained one breaking the true rule ends the episode; in the nominal one
     the rule can be broken, and is counted.
     """
-    entry = env_entry(env_id)
+    entry = env_entry(env_id) or HOST_ENVS.get(env_id)
     return (env_id, env_id) if entry is None else (entry.nominal, entry.constrained)
 
 
@@ -176,6 +193,14 @@ def register() -> None:
                 env_id,
                 entry_point="reins.envs:gymnasium_env",
                 max_episode_steps=entry.build().horizon,
+                kwargs={"env_id": env_id},
+            )
+    for env_id, walled in WALLED.items():
+        if env_id not in gymnasium.registry:
+            gymnasium.register(
+                env_id,
+                entry_point="reins.envs.robots_with_wall:walled_robot",
+                max_episode_steps=walled.robot.horizon,
                 kwargs={"env_id": env_id},
             )
     if PONG not in gymnasium.registry:

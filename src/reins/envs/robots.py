@@ -12,6 +12,8 @@ from jaxtyping import Float
 
 Arguments = Mapping[str, Any]
 """Keyword arguments of a robot's constructor, all of them, by name."""
+HORIZON = 1000
+"""The time limit with which Gymnasium registers its six robots."""
 
 
 class Part(NamedTuple):
@@ -45,6 +47,13 @@ class Robot(NamedTuple):
       parts: of the observation, after positions and velocities.
       cost_of_controls: the control cost is of MuJoCo's controls, in float64; otherwise
         of the action, in its own precision.
+      horizon: steps after which an episode is truncated.
+      paid: for what, beside health and costs: speed along x, the same in either
+        direction, or at every step the distance from the origin.
+      broken: motors that get 0 whatever the action says.
+      zeros: how many zeros the observation ends with.
+      ends_at_wall: whether to be beyond x = `wall`, where there is that argument,
+        pays 0 and terminates; it costs 1 in any case.
     """
 
     file: str
@@ -57,6 +66,11 @@ class Robot(NamedTuple):
     closed: bool = False
     parts: tuple[Part, ...] = ()
     cost_of_controls: bool = False
+    horizon: int = HORIZON
+    paid: Literal["speed", "either way", "distance"] = "speed"
+    broken: slice = slice(0)
+    zeros: int = 0
+    ends_at_wall: bool = False
 
 
 _FORCES = Part("cfrc_ext", "include_cfrc_ext_in_observation", skip=1)

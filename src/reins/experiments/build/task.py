@@ -15,6 +15,7 @@ from reins.constraints import constraint_network
 from reins.envs import (
     Env,
     HostEnv,
+    HostOptions,
     constrained_twin,
     make_env,
     nominal_twin,
@@ -75,8 +76,11 @@ def _train_task(config: TrainConfig) -> Task:
     options = config.host.options()
     nominal = env = make_env(config.env, options)
     if twin_ids(config.env)[0] != config.env:
-        nominal = nominal_twin(config.env)
-    judged = env if config.return_env is None else make_env(config.return_env)
+        nominal = nominal_twin(config.env, options)
+    judged = env
+    if config.return_env is not None:
+        twin = config.return_env in twin_ids(config.env)
+        judged = make_env(config.return_env, options if twin else HostOptions())
     if config.constraint is not None:
         constraint = load_constraint(config.constraint)
         check_constraint(constraint, env, config.constraint)
@@ -93,7 +97,7 @@ def _learn_task(config: LearnConfig) -> Task:
     env = nominal_twin(config.env, config.host.options())
     constrained = env
     if twin_ids(config.env)[1] != env.name:
-        constrained = constrained_twin(config.env)
+        constrained = constrained_twin(config.env, config.host.options())
     demonstrations = load_demonstrations(config.demonstrations)
     check_demonstrations(demonstrations, config.env, env)
     horizon = demonstrations.horizon
