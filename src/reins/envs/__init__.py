@@ -27,6 +27,7 @@ from reins.envs.host import (
     single_env,
 )
 from reins.envs.mujoco import mujoco_env
+from reins.envs.point_circle import point_circle, point_circle_constrained
 from reins.envs.registry import (
     ENVS,
     HOST_ENVS,
@@ -82,6 +83,8 @@ __all__ = [
     "mujoco_env",
     "nominal_twin",
     "pendulum",
+    "point_circle",
+    "point_circle_constrained",
     "providers",
     "register",
     "single_env",

@@ -21,6 +21,7 @@ from reins.envs.gridworld import (
 )
 from reins.envs.gymnasium import CompiledEnv
 from reins.envs.host import HostOptions, host_env
+from reins.envs.point_circle import point_circle, point_circle_constrained
 from reins.envs.pong import HORIZON, PONG
 from reins.envs.robots_with_wall import WALLED
 from reins.envs.two_doors import two_doors
@@ -64,6 +65,8 @@ def _alone(env_id: str, build: Callable[[], Env], summary: str) -> dict[str, Env
 
 
 _LAP, _LAP_CONSTRAINED = "reins/LapGridWorld-v0", "reins/LapGridWorldConstrained-v0"
+_POINT = "reins/PointCircleWall-v0"
+_POINT_CONSTRAINED = "reins/PointCircleWallConstrained-v0"
 
 ENVS: dict[str, EnvEntry] = {
     _LAP: EnvEntry(
@@ -79,6 +82,18 @@ ENVS: dict[str, EnvEntry] = {
         constrained=_LAP_CONSTRAINED,
         summary="The same lap; driving anti-clockwise ends the episode.",
         rule=lap_rule,
+    ),
+    _POINT: EnvEntry(
+        point_circle,
+        nominal=_POINT,
+        constrained=_POINT_CONSTRAINED,
+        summary="A point, paid for walking in a circle; a wall across it.",
+    ),
+    _POINT_CONSTRAINED: EnvEntry(
+        point_circle_constrained,
+        nominal=_POINT,
+        constrained=_POINT_CONSTRAINED,
+        summary="The same point; the wall ends the episode.",
     ),
     **_alone(
         "reins/CartPole-v1",

@@ -250,6 +250,8 @@ _NUMBER = (*_WHOLE, float, np.floating)
 def _fits(name: str, default: Any, value: Any) -> bool:
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, str):
+        return isinstance(value, str)
     if name == "main_body":
         return isinstance(value, (str, *_WHOLE))
     if name == "frame_skip":

@@ -9,16 +9,30 @@ is in `reins.envs.mujoco`.
 
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import gymnasium
 import mujoco
+import numpy as np
+from gymnasium import spaces
 from gymnasium.envs.registration import load_env_creator
+from gymnasium.wrappers import TransformAction, TransformObservation
 
-from reins.envs.robots import ROBOTS, Arguments, Robot, all_arguments
+from reins.envs.robots import ROBOTS, Arguments, Part, Robot, all_arguments
 from reins.envs.walls import WALL, Wall
 from reins.errors import ConfigError
 
+ContactForces = Literal["zero", "measured", "absent"]
+"""What an ant shows and pays of them.
+
+`zero`: 84 zeros and no contact cost, as in all data of 2021, whose simulator never
+filled them in. `measured`: today's forces, clipped to ±1, at a cost of 5e-4 of their
+squares. `absent`: neither numbers nor cost.
+"""
+FORCES = 84
+"""Six for each of an ant's bodies, the world's included, as in 2021."""
+OURS = ("wall", "contact_forces")
+"""Arguments that Gymnasium's robots do not have."""
 DRAWING = (
     *("render_mode", "width", "height", "camera_id", "camera_name"),
     *("default_camera_config", "max_geom", "visual_options"),
@@ -45,19 +59,56 @@ class Walled(NamedTuple):
 
 
 def _walled(
-    inner: str, summary: str, *, fixed: Arguments | None = None, **changed: Any
+    inner: str,
+    summary: str,
+    *,
+    fixed: Arguments | None = None,
+    arguments: Arguments | None = None,
+    **changed: Any,
 ) -> Walled:
     """The record of a robot of Gymnasium's with a wall and these changes."""
+    robot = ROBOTS[inner]
     told = {"exclude_current_positions_from_observation": False, **(fixed or {})}
-    robot = ROBOTS[inner]._replace(**{"paid": "either way", **changed})
-    arguments = {**robot.arguments, "wall": WALL}
-    served = {name: x for name, x in arguments.items() if name not in told}
-    return Walled(inner, robot._replace(arguments=served), told, summary)
+    every = {**robot.arguments, **(arguments or {}), "wall": WALL}
+    served = {name: x for name, x in every.items() if name not in told}
+    changed = {"paid": "either way", **changed, "arguments": served}
+    return Walled(inner, robot._replace(**changed), told, summary)
+
+
+def _ant(summary: str, **changed: Any) -> Walled:
+    return _walled(
+        "Ant-v5",
+        summary,
+        fixed={
+            "forward_reward_weight": 0.0,
+            "main_body": 1,
+            "include_cfrc_ext_in_observation": False,
+        },
+        arguments={"terminate_when_unhealthy": False, "contact_forces": "zero"},
+        horizon=500,
+        place="position",
+        paid="distance",
+        **changed,
+    )
 
 
 _NOMINAL = {
     "HalfCheetahWall": _walled(
         "HalfCheetah-v5", "A half-cheetah, paid for speed either way; a wall behind."
+    ),
+    "AntWall": _ant("An ant, paid for its distance from the start; a wall behind."),
+    "AntBrokenWall": _ant(
+        "The same ant without power in two of its legs.", broken=slice(4, None)
+    ),
+    "SwimmerWall": _walled(
+        "Swimmer-v5",
+        "A swimmer, paid for speed either way; a wall behind.",
+        horizon=500,
+    ),
+    "Walker2dWall": _walled(
+        "Walker2d-v5",
+        "A walker, paid for speed either way; a wall behind.",
+        horizon=500,
     ),
 }
 
@@ -90,8 +141,24 @@ def robot_with_wall(env_id: str, given: Arguments) -> tuple[Robot, Arguments] | 
     walled = WALLED.get(env_id)
     if walled is None:
         return None
-    settings = all_arguments(walled.robot, given)
-    return None if settings is None else (walled.robot, {**settings, **walled.fixed})
+    robot = walled.robot
+    if "contact_forces" in robot.arguments:
+        how = given.get("contact_forces", "zero")
+        if how not in get_args(ContactForces):
+            return None
+        robot = _with_forces(robot, how)
+    settings = all_arguments(robot, given)
+    return None if settings is None else (robot, {**settings, **walled.fixed})
+
+
+def _with_forces(robot: Robot, how: ContactForces) -> Robot:
+    """An ant that shows and pays its contact forces in this way."""
+    if how == "measured":
+        return robot._replace(parts=(Part("cfrc_ext", "contact_forces", skip=0),))
+    felt = ("contact_cost_weight", "contact_force_range")
+    arguments = {k: v for k, v in robot.arguments.items() if k not in felt}
+    zeros = FORCES if how == "zero" else 0
+    return robot._replace(arguments=arguments, parts=(), zeros=zeros)
 
 
 def walled_robot(env_id: str, **given: Any) -> gymnasium.Env:
@@ -105,20 +172,52 @@ def walled_robot(env_id: str, **given: Any) -> gymnasium.Env:
     Raises: ConfigError for any other argument, or a value of another kind.
     """
     drawing = {name: given.pop(name) for name in DRAWING if name in given}
+    walled = WALLED[env_id]
     found = robot_with_wall(env_id, given)
     if found is None:
-        names = ", ".join((*WALLED[env_id].robot.arguments, *DRAWING))
+        names = ", ".join((*walled.robot.arguments, *DRAWING))
         raise ConfigError(
-            f"{env_id} was asked for with {given}; it has not all of these arguments, "
-            f"or takes other values. It has {names}."
+            f"{env_id} was asked for with {given}. Not all of that are arguments that "
+            f"it has, of the right kind: {names}. `contact_forces` of an ant are "
+            f"{' or '.join(get_args(ContactForces))}; contact costs need `measured`."
         )
     robot, settings = found
-    told = {name: value for name, value in settings.items() if name != "wall"}
-    make: Any = load_env_creator(str(gymnasium.spec(WALLED[env_id].inner).entry_point))
+    told = {name: value for name, value in settings.items() if name not in OURS}
+    if "contact_forces" in settings:
+        told.setdefault("contact_cost_weight", 0.0)
+    make: Any = load_env_creator(str(gymnasium.spec(walled.inner).entry_point))
     if drawing.get("render_mode") is not None:
         make = _drawn_with_wall(make, settings["wall"])
     env = _Paid(make(**told, **drawing), robot.paid)
+    env = _with_broken_motors(env, robot.broken)
+    if robot.zeros or robot.parts:
+        env = _with_forces_shown(env, measured=bool(robot.parts))
     return Wall(env, settings["wall"], position=0, ends=robot.ends_at_wall)
+
+
+def _with_broken_motors(env: gymnasium.Env, broken: slice) -> gymnasium.Env:
+    """The same robot, some of whose motors get 0."""
+
+    def weakened(action: Any) -> np.ndarray:
+        action = np.array(action)
+        action[broken] = 0
+        return action
+
+    return TransformAction(env, weakened, env.action_space)
+
+
+def _with_forces_shown(env: gymnasium.Env, *, measured: bool) -> gymnasium.Env:
+    """The same ant with its contact forces, or so many zeros, after all it shows."""
+    ant: Any = env.unwrapped
+    zeros = np.zeros(FORCES)
+
+    def shown(observation: np.ndarray) -> np.ndarray:
+        forces = ant.contact_forces.ravel() if measured else zeros
+        return np.concatenate([observation, forces])
+
+    (seen,) = env.observation_space.shape or (0,)
+    space = spaces.Box(-np.inf, np.inf, (seen + FORCES,), np.float64)
+    return TransformObservation(env, shown, space)
 
 
 class _Paid(gymnasium.Wrapper):
