@@ -1,5 +1,17 @@
 """What is true: exact answers on finite MDPs, against which all else is tested."""
 
+from reins.tabular.constraint_inference import (
+    Inferred,
+    Items,
+    RuleProblem,
+    accrual_history,
+    identifiable,
+    infer_constraints,
+    item_masses,
+    items_used,
+    minimal_constraints,
+    model_without,
+)
 from reins.tabular.constraints import (
     expected_visits,
     kl_new_old,
@@ -43,6 +55,17 @@ from reins.tabular.linear_quadratic import (
     state_moments,
     visit_moments,
 )
+from reins.tabular.max_entropy import (
+    Passes,
+    TrajectoryModel,
+    Walks,
+    differentiable_log_partition,
+    model_log_partition,
+    model_messages,
+    model_passes,
+    sample_walks,
+    trajectory_model,
+)
 from reins.tabular.mdp import (
     AllTrajectories,
     TabularMDP,
@@ -71,6 +94,12 @@ from reins.tabular.quadratic_forms import (
     soft_linear_quadratic_values,
 )
 from reins.tabular.quadrature import gauss_hermite, gauss_hermite_grid
+from reins.tabular.reward_inference import (
+    InferredReward,
+    RewardProblem,
+    infer_rewards,
+    reward_log_likelihood,
+)
 from reins.tabular.soft_values import (
     boltzmann_policy,
     max_entropy_policy,
@@ -99,19 +128,29 @@ from reins.tabular.values import (
 __all__ = [
     "AllTrajectories",
     "ImprovementBound",
+    "Inferred",
+    "InferredReward",
+    "Items",
     "LinearPolicy",
     "LinearQuadratic",
     "LinearQuadraticSample",
     "Messages",
+    "Passes",
     "Posterior",
     "QuadraticMessages",
+    "RewardProblem",
+    "RuleProblem",
     "StateMoments",
     "TabularMDP",
+    "TrajectoryModel",
+    "Walks",
+    "accrual_history",
     "action_values",
     "advantage_gradient",
     "advantages",
     "backward_messages",
     "boltzmann_policy",
+    "differentiable_log_partition",
     "dynamics_kl",
     "enumerate_trajectories",
     "enumerated_return",
@@ -123,7 +162,12 @@ __all__ = [
     "forward_kl_gradient",
     "gauss_hermite",
     "gauss_hermite_grid",
+    "identifiable",
     "improvement_bound",
+    "infer_constraints",
+    "infer_rewards",
+    "item_masses",
+    "items_used",
     "kl_new_old",
     "kl_old_new",
     "linear_quadratic",
@@ -138,7 +182,12 @@ __all__ = [
     "max_entropy_policy",
     "max_total_variation",
     "message_values",
+    "minimal_constraints",
+    "model_log_partition",
     "model_log_probs",
+    "model_messages",
+    "model_passes",
+    "model_without",
     "occupancies",
     "performance_difference",
     "policy_fisher",
@@ -157,7 +206,9 @@ __all__ = [
     "quadratic_values",
     "random_mdp",
     "reverse_kl",
+    "reward_log_likelihood",
     "sample_linear_quadratic",
+    "sample_walks",
     "smoothed_return",
     "soft_action_values",
     "soft_linear_quadratic_return",
@@ -171,6 +222,7 @@ __all__ = [
     "tabular_mdp",
     "trajectory_kl",
     "trajectory_log_probs",
+    "trajectory_model",
     "visit_counts",
     "visit_moments",
 ]
