@@ -2,14 +2,17 @@
 
     python -m benchmarks.forward_kl
 
-A policy is trained on HalfCheetah-v5 by the reverse KL. Then, at one minibatch of its
-states: the gradient of the forward KL with K actions at each state against that of very
-many; and what a whole update with so many takes. Updates take turns (A B C A B C):
-medians, and ratios within a turn to an update by the reverse KL.
+A policy is trained on HalfCheetah-v5 by the reverse KL. Then: the gradient of the
+forward KL from M remembered states and K actions at each, drawn afresh every time,
+against that of very many; and what a whole update with so many takes. Updates take
+turns (A B C A B C): medians, and ratios within a turn to an update by the reverse KL.
 
+    cost    of an update, in updates by the reverse KL (two critics, all states)
     error   root mean square of the distance to the true gradient, over its length
     bias    the distance of the mean gradient, which more minibatches cannot mend
     ess     how many of the K actions carry the weight
+
+Beside the numbers a picture: error and, dotted, bias against cost, for each M.
 """
 
 import argparse
@@ -25,6 +28,10 @@ use_all_cores()
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
+import matplotlib as mpl  # noqa: E402
+
+mpl.use("agg")
+import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 from jax.flatten_util import ravel_pytree  # noqa: E402
 from rich.console import Console  # noqa: E402
@@ -44,10 +51,14 @@ from reins.experiments.record import versions  # noqa: E402
 ENV = "HalfCheetah-v5"
 FORMS = {"first": 1, "least": 2}
 """Q of the policy's update, and how many critics that are."""
-MANY, REPEATS_OF_MANY = 1024, 32
-"""Actions of the true gradient, and how many such are averaged."""
-REPEATS = 64
-"""Gradients of each K."""
+MANY, REPEATS_OF_MANY = 1024, 96
+"""Actions of the true gradient, and how many minibatches of them are averaged."""
+REPEATS = 128
+"""Gradients of each M and K."""
+MOST = 256 * 64
+"""Pairs of state and action in an update; more are not measured."""
+Case = tuple[str, int, int]
+"""Whose Q, states M, actions K."""
 
 
 class Variant(NamedTuple):
@@ -104,54 +115,57 @@ def updates_of(told: dict[str, Any], steps: int, start: Any, batch: Any) -> Call
 
 
 def gradients_of(state: Any, critics: int) -> Callable[..., tuple[Any, Any]]:
-    """(keys, K) -> gradients of the forward KL at one minibatch, and their mean ESS."""
+    """(keys, M, K) -> gradients of the forward KL, and their mean ESS.
+
+    Each key draws M remembered states, and K actions at each.
+    """
     task = build(config_of({}, 2000))
     prior = uniform_prior(task.env.action_space)
-    steps = sample_replay(state.replay, jax.random.key(5), SETTINGS["batch_size"])
-    seen = steps.observations
     alpha = state.temperature.multiplier
-
-    def q_of(actions: jax.Array) -> jax.Array:
-        each = [critic(seen, actions) for critic in state.critics[:critics]]
-        return jnp.min(jnp.stack(each), axis=0)
 
     def unused() -> Any:
         raise NotImplementedError
 
-    at = AtStates(seen, q_of, unused, lambda a: prior.log_prob((), seen, a), unused)
+    def loss(policy: Any, key: jax.Array, m: int, k: int) -> Any:
+        state_key, action_key = jax.random.split(key)
+        seen = sample_replay(state.replay, state_key, m).observations
 
-    def loss(policy: Any, key: jax.Array, k: int) -> Any:
-        return policy_loss(
-            "forward-kl", policy, at, key, action_samples=k, temperature=alpha
-        )
+        def q_of(actions: jax.Array) -> jax.Array:
+            each = [critic(seen, actions) for critic in state.critics[:critics]]
+            return jnp.min(jnp.stack(each), axis=0)
 
-    def gradients(keys: jax.Array, k: int) -> Any:
+        at = AtStates(seen, q_of, unused, lambda a: prior.log_prob((), seen, a), unused)
+        told: Any = {"action_samples": k, "temperature": alpha}
+        return policy_loss("forward-kl", policy, at, action_key, **told)
+
+    def gradients(keys: jax.Array, m: int, k: int) -> Any:
         def one(key: jax.Array) -> tuple[jax.Array, jax.Array]:
-            found, info = jax.grad(loss, has_aux=True)(state.policy, key, k)
+            found, info = jax.grad(loss, has_aux=True)(state.policy, key, m, k)
             return ravel_pytree(found)[0], info["ess"]
 
         found, ess = jax.lax.map(one, keys)
         return found, jnp.mean(ess)
 
-    return jax.jit(gradients, static_argnums=1)
+    return jax.jit(gradients, static_argnums=(1, 2))
 
 
-def errors(state: Any, ks: list[int]) -> dict[tuple[str, int], dict[str, float]]:
-    """How far off the gradient of each form is with each K."""
-    found = {}
+def errors(state: Any, pairs: list[tuple[int, int]]) -> dict[Case, dict[str, float]]:
+    """How far off the gradient of each form is, by M and K."""
+    found: dict[Case, dict[str, float]] = {}
     for form, critics in FORMS.items():
         gradients = gradients_of(state, critics)
-        many, _ = gradients(jax.random.split(jax.random.key(1), REPEATS_OF_MANY), MANY)
+        keys = jax.random.split(jax.random.key(1), REPEATS_OF_MANY)
+        many, _ = gradients(keys, SETTINGS["batch_size"], MANY)
         truth = np.mean(many, axis=0)
         length = float(np.linalg.norm(truth))
-        for k in ks:
-            some, ess = gradients(jax.random.split(jax.random.key(2), REPEATS), k)
+        for m, k in pairs:
+            some, ess = gradients(jax.random.split(jax.random.key(2), REPEATS), m, k)
             away = np.asarray(some) - truth
             square = float(np.mean(np.sum(away**2, axis=1)))
             # The mean of so many has a variance of its own, which is no bias.
             bias = float(np.sum(np.mean(away, axis=0) ** 2))
             bias = max(0.0, (REPEATS * bias - square) / (REPEATS - 1))
-            found[form, k] = {
+            found[form, m, k] = {
                 "error": square**0.5 / length,
                 "bias": bias**0.5 / length,
                 "ess": float(ess),
@@ -160,16 +174,18 @@ def errors(state: Any, ks: list[int]) -> dict[tuple[str, int], dict[str, float]]
 
 
 def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for the reverse KL, and one for each form and K."""
+    """A row for the reverse KL, and one for each form, M and K."""
     state, batch = trained(given.steps)
-    wrong = errors(state, given.samples)
+    pairs = [(m, k) for m in given.states for k in given.samples if m * k <= MOST]
+    wrong = errors(state, pairs)
     reverse = Variant({"policy_loss": "reverse-kl"}, [])
+    forward = {"policy_loss": "forward-kl"}
     variants = {
-        (form, k): Variant(
-            {"policy_loss": "forward-kl", "policy_critic": form, "action_samples": k},
+        (form, m, k): Variant(
+            forward | {"policy_critic": form, "state_samples": m, "action_samples": k},
             [],
         )
-        for form, k in wrong
+        for form, m, k in wrong
     }
     all_ = [reverse, *variants.values()]
     runs = [updates_of(v.settings, given.steps, state, batch) for v in all_]
@@ -177,17 +193,19 @@ def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
         for variant, run in zip(all_, runs, strict=True):
             variant.rates.append(run(given.seconds))
     rows: list[dict[str, Any]] = [{"loss": "reverse KL", "rates": reverse.rates}]
-    for (form, k), variant in variants.items():
+    for case, variant in variants.items():
+        form, m, k = case
+        told = {"loss": "forward KL", "critics": FORMS[form], "states": m, "actions": k}
         cost = ratio(reverse.rates, variant.rates)
-        row = {"loss": "forward KL", "critics": FORMS[form], "actions": k, "cost": cost}
-        rows.append(row | wrong[form, k] | {"rates": variant.rates})
+        rows.append(told | {"cost": cost} | wrong[case] | {"rates": variant.rates})
     return rows
 
 
 def table_of(rows: list[dict[str, Any]]) -> Table:
     """All rows, for reading."""
-    table = Table(title=f"{ENV}, {SETTINGS['batch_size']} states", title_justify="left")
-    forms = {"actions": "d", "cost": ".2f", "error": ".3f", "bias": ".3f", "ess": ".1f"}
+    table = Table(title=ENV, title_justify="left")
+    forms = {"states": "d", "actions": "d", "cost": ".2f"}
+    forms |= {"error": ".3f", "bias": ".3f", "ess": ".1f"}
     for heading in ("loss", "critics", "updates/s", *forms):
         table.add_column(heading, justify="left" if heading == "loss" else "right")
     for row in rows:
@@ -197,15 +215,42 @@ def table_of(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Error and (dotted) bias against cost, for each M and number of critics."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="tight")
+    forward = [row for row in rows if "states" in row]
+    for axis, critics in zip(axes, sorted(FORMS.values()), strict=True):
+        here = [row for row in forward if row["critics"] == critics]
+        for m in sorted({row["states"] for row in here}, reverse=True):
+            line = [row for row in here if row["states"] == m]
+            costs, wrong = ([row[n] for row in line] for n in ("cost", "error"))
+            (drawn,) = axis.plot(costs, wrong, "o-", label=f"M = {m}")
+            biases = [row["bias"] for row in line]
+            axis.plot(costs, biases, ":", color=drawn.get_color())
+            for row in line:
+                where = (row["cost"], row["error"])
+                axis.annotate(f" {row['actions']}", where, fontsize=8)
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.set_xlabel("cost of an update, in updates by the reverse KL")
+        axis.set_title(
+            f"Q of {critics} critic{'s' if critics > 1 else ''}; K at points"
+        )
+        axis.legend()
+    axes[0].set_ylabel("error of the gradient, over its length")
+    figure.savefig(path, dpi=120)
+
+
 def main() -> None:
     """Measure, print the table, and write it down."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("--steps", type=int, default=10_000, help="of training before (10000)")
-    ks = [1, 2, 4, 8, 16, 32, 64]
-    add("--samples", type=int, nargs="+", default=ks, help="actions at each state")
+    ms, ks = [256, 64, 16], [1, 4, 16, 64, 256]
+    add("--states", type=int, nargs="+", default=ms, help="M, of a minibatch")
+    add("--samples", type=int, nargs="+", default=ks, help="K, actions at each state")
     add("--turns", type=int, default=3)
-    add("--seconds", type=float, default=3.0, help="of each in a turn (3)")
+    add("--seconds", type=float, default=2.0, help="of each in a turn (2)")
     out = Path("runs/benchmark-forward-kl.json")
     add("--out", type=Path, default=out, metavar="FILE.json")
     given = parser.parse_args()
@@ -214,8 +259,9 @@ def main() -> None:
     Console(width=110).print(table_of(rows))
     about = {"cpu": cpu_model(), "load": load(), "versions": versions()}
     told = {"steps": given.steps, "settings": SETTINGS, "env": ENV}
-    schema = "reins.benchmark.forward-kl/1"
+    schema = "reins.benchmark.forward-kl/2"
     write_json(given.out, {"schema": schema, "rows": rows, **told, **about})
+    draw(rows, given.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

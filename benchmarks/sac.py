@@ -131,7 +131,10 @@ def ours(env: str, only: Sequence[str], seconds: float) -> list[Contestant]:
             one("products", "limit", **limit),
             one("products, 1 core", "limit", cores=1, **limit),
         ],
-        "seeds": [one("reins", "reins", seeds=SEEDS)],
+        "seeds": [
+            one("reins", "reins", seeds=SEEDS),
+            one("reins, 8 at a time", "reins", batch_steps=8, seeds=SEEDS),
+        ],
         "forward": [
             one(name, "update", **forward, **told, **brief)
             for name, (told, _) in FORWARD.items()
@@ -185,11 +188,12 @@ def verdicts(all_: Sequence[Contestant], env: str) -> list[str]:
     """What was wanted in this environment, and what was found."""
     here = [c for c in all_ if c.place == env]
     said = [
-        verdict(here, "reins", peer, wanted) for peer, wanted in WANTED[env].items()
+        verdict(here, name, peer, wanted)
+        for name in ("reins", "reins, 8 at a time")
+        for peer, wanted in WANTED[env].items()
     ]
-    several = next((c for c in here if c.seeds > 1 and c.turns), None)
-    if several is not None:
-        together = Contestant("4 seeds of reins", 1, [], turns=several.turns)
+    for several in (c for c in here if c.seeds > 1 and c.turns):
+        together = Contestant(f"4 seeds of {several.name}", 1, [], turns=several.turns)
         said += [
             verdict([together, *here], together.name, peer, wanted) + ", seed by seed"
             for peer, wanted in WANTED_OF_SEEDS.items()

@@ -1,6 +1,8 @@
 """The command line: what it refuses, in which words, and what it prints."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -29,6 +31,19 @@ def test_list_names_everything_as_json(capsys, tmp_path):
     assert {"ppo", "ppo-lagrangian"} <= printed["agents"].keys()
     assert LAP in printed["environments"]
     assert "demo" in printed["experiments"]
+
+
+def test_who_has_read_enough_breaks_nothing():
+    reader = subprocess.Popen(
+        [sys.executable, "-m", "reins.cli", "train", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with reader:
+        reader.stdout.readline()
+        reader.stdout.close()
+        assert reader.stderr.read() == b""
+    assert reader.returncode == 141
 
 
 def test_list_prints_a_line_for_each(capsys):

@@ -305,6 +305,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("stopped; `reins resume DIR` goes on with a run from where it was.")
         return 130
+    except BrokenPipeError:  # who reads, `head` say, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     if command.output.json:
         print(json.dumps(summary, indent=2))
     return 2 if summary.get("errors") or summary.get("failures") else 0

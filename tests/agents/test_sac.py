@@ -11,6 +11,7 @@ import pytest
 from gymnasium import spaces
 
 from reins.agents import behaviour_prior, policy_prior, sac, uniform_prior
+from reins.agents.replaying import least_q
 from reins.agents.soft_losses import AtStates, policy_loss
 from reins.critics import action_value_critic, state_action_critic
 from reins.data import add_to_replay, init_replay, sample_replay
@@ -348,6 +349,15 @@ def test_only_the_pathwise_form_follows_q_through_the_action():
 
 
 # At the door, and at the edge.
+
+
+@pytest.mark.parametrize("k", [16, 32, 40])
+def test_many_actions_are_valued_as_few_are(k):
+    critic = state_action_critic(S, 2, hidden=(8,))(KEY)
+    states = jax.random.normal(KEY, (256, S))
+    actions = jax.random.normal(KEY, (k, 256, 2))
+    found = least_q((critic, critic), states, actions, discrete=False)
+    assert np.allclose(found, critic(states, actions), atol=1e-6)
 
 
 def test_nothing_is_learned_before_enough_is_gathered():

@@ -35,9 +35,19 @@ def test_steps_that_are_not_needed_shorten_the_way(terminal):
         bar.shorten(20)
         bar.advance(10)
     assert [line[:20] for line in said(terminal)] == [
-        " 20 %  10 of 40 step"[:20],
+        " 25 %  10 of 40 step"[:20],
         "100 %  20 of 20 step",
     ]
+
+
+def test_a_log_hears_of_a_long_run_every_minute(terminal, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(report.time, "monotonic", lambda: now[0])
+    with terminal.progress(1000) as bar:
+        for _ in range(90):
+            bar.advance(1)
+            now[0] += 2.0
+    assert [line[:4] for line in said(terminal)] == ["  3 ", "  6 "]
 
 
 def test_what_is_over_soon_needs_no_line(terminal, monkeypatch):

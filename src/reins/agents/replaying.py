@@ -101,12 +101,29 @@ def least_of_all(critics: Sequence[Any], observations: Array) -> Float[Array, "N
     return jnp.min(jnp.stack([c(observations) for c in critics]), axis=0)
 
 
+ROWS_AT_ONCE = 4096
+"""Pairs of state and action that a critic is asked about at once.
+
+What they are in hidden layers then stays in the processor's cache: of 16,384 at once
+each took up to twice the time.
+"""
+
+
 def q_of(
     critic: Any, observations: Array, actions: Array, discrete: bool
 ) -> Float[Array, "K N"]:
     """Q of K actions at each of N states."""
     if not discrete:
-        return critic(observations, actions)
+        at_once = max(1, ROWS_AT_ONCE // len(observations))
+        whole = len(actions) // at_once * at_once
+        if whole <= at_once:
+            return critic(observations, actions)
+        slabs = actions[:whole].reshape(-1, at_once, *actions.shape[1:])
+        found = jax.lax.map(lambda some: critic(observations, some), slabs)
+        found = found.reshape(whole, -1)
+        if whole == len(actions):
+            return found
+        return jnp.concatenate([found, critic(observations, actions[whole:])])
     return jax.vmap(
         lambda a, q: jnp.take_along_axis(q, a[:, None], axis=1)[:, 0], (0, None)
     )(actions, critic(observations))

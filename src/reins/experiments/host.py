@@ -342,8 +342,17 @@ def join(tree: Any) -> Any:
 
 def _policies(state: SeedState) -> list[Any]:
     """Each seed's policy, as numpy arrays."""
-    leaves, structure = jax.tree.flatten(jax.device_get(state.agent.policy))
+    leaves, structure = jax.tree.flatten(state.agent.policy)
+    for leaf in leaves:
+        if not _at_hand(leaf):
+            leaf.copy_to_host_async()  # all of them at once
+    leaves = [np.asarray(leaf) for leaf in leaves]
     return [structure.unflatten(of_one) for of_one in zip(*leaves, strict=True)]
+
+
+def _at_hand(x: Array) -> bool:
+    """Whether numpy reads an array where it lies."""
+    return all(device.platform == "cpu" for device in x.devices())
 
 
 def _chance(parts: HostParts, state: SeedState, updates: int) -> Any:

@@ -119,8 +119,12 @@ QUANTITIES = [
 """What the progress shows of a seed, if its agent reports it: name, label, form."""
 
 
+SILENCE = 60.0
+"""Seconds after which a log gets a line, though no tenth of the way is done."""
+
+
 class ProgressLines(ProgressBar):
-    """A line at every tenth of the way, for logs."""
+    """A line at every tenth of the way, and every minute, for logs."""
 
     def __init__(
         self,
@@ -137,6 +141,7 @@ class ProgressLines(ProgressBar):
         self.lock = threading.Lock()
         self.latest = {}
         self.began: tuple[float, int] | None = None
+        self.said = 0.0
 
     def __call__(self, progress: loops.Progress) -> None:
         with self.lock:
@@ -149,15 +154,17 @@ class ProgressLines(ProgressBar):
     def advance(self, steps: int, told: str = "", *, begun: bool = True) -> None:
         before = self.steps
         self.steps += steps
+        now = time.monotonic()
         if self.began is None and begun:
-            self.began = time.monotonic(), self.steps
+            self.began, self.said = (now, self.steps), now
+        if self.began is None or now - self.began[0] < self.patience:
+            return
         tenths = [10 * done // self.total for done in (before, self.steps)]
-        if tenths[1] == tenths[0] or self.began is None:
+        if tenths[1] == tenths[0] and now - self.said < SILENCE:
             return
-        if time.monotonic() - self.began[0] < self.patience:
-            return
+        self.said, share = now, 100 * self.steps // self.total
         self.terminal.say(
-            f"{10 * tenths[1]:3d} %{self._count()}{self._pace(*self.began)}  {told}"
+            f"{share:3d} %{self._count()}{self._pace(*self.began)}  {told}"
         )
 
     def shorten(self, steps: int) -> None:
