@@ -115,11 +115,14 @@ def published_grid() -> GridLayout:
 def random_layout(generator: np.random.Generator, side: int = 7) -> GridLayout:
     """A square grid with up to two colours, two moves and four cells forbidden.
 
-    Start, goal and the two colours' three cells each are apart; a colour may be there
-    and mean nothing.
+    The start is in the first column and the goal in the last. They, the two colours'
+    three cells each and the forbidden cells are apart; a colour may be there and mean
+    nothing.
     """
+    start = side * int(generator.integers(side))
+    goal = side * int(generator.integers(side)) + side - 1
     places = generator.permutation(side * side).tolist()
-    start, goal, *rest = places
+    rest = [cell for cell in places if cell not in (start, goal)]
     colours = {"blue": tuple(rest[:3]), "green": tuple(rest[3:6])}
     found = {
         "colours": generator.choice(list(colours), generator.integers(3), False),
@@ -142,10 +145,10 @@ class Draws(NamedTuple):
     outdone_by_none: int
 
 
-def identifiable_grids(count: int, *, key: int = 0, least: float = 1e-4) -> Draws:
+def identifiable_grids(count: int, *, key: int = 0, least: float = 0.01) -> Draws:
     """So many random grids whose planted rules are `identifiable`, drawn until found.
 
-    Args: `least` is the least probability of what makes them so.
+    Args: `least` is the probability that what makes them so must exceed.
     """
     generator = np.random.default_rng(key)
     layouts: list[GridLayout] = []

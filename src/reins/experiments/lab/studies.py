@@ -11,6 +11,7 @@ from reins.experiments.lab.draw_constraint import draw_constraint
 from reins.experiments.lab.draw_estimators import draw_estimators
 from reins.experiments.lab.draw_fisher import draw_fisher
 from reins.experiments.lab.draw_gradient_variance import draw_gradient_variance
+from reins.experiments.lab.draw_grid_constraints import draw_grid_constraints
 from reins.experiments.lab.draw_horizon import draw_horizon
 from reins.experiments.lab.draw_inference import draw_inference
 from reins.experiments.lab.draw_kl_fit import draw_kl_fit
@@ -23,6 +24,10 @@ from reins.lab.studies.fisher import FisherConfig, fisher_study
 from reins.lab.studies.gradient_variance import (
     GradientVarianceConfig,
     gradient_variance_study,
+)
+from reins.lab.studies.grid_constraints import (
+    GridConstraintsConfig,
+    grid_constraints_study,
 )
 from reins.lab.studies.horizon import HorizonConfig, horizon_study
 from reins.lab.studies.inference import InferenceConfig, inference_study
@@ -51,6 +56,9 @@ STUDIES: dict[str, StudyKind] = {
     "fisher": StudyKind(FisherConfig, fisher_study, draw_fisher),
     "inference": StudyKind(InferenceConfig, inference_study, draw_inference),
     "constraint": StudyKind(ConstraintConfig, constraint_study, draw_constraint),
+    "grid-constraints": StudyKind(
+        GridConstraintsConfig, grid_constraints_study, draw_grid_constraints
+    ),
     "spaces": StudyKind(SpacesConfig, spaces_study, draw_spaces),
 }
 
