@@ -31,8 +31,13 @@ def _clipping_is_a_bias_that_pays_with_few_samples(said):
     return pays and "exact bias 0.1043" in said
 
 
+def _the_wall_ends_it(said):
+    return said == "ended at the wall, at a cost of 1\n"
+
+
 SHOWN = {
     "README.md": _the_rule_is_told,
+    "environments.md": _the_wall_ends_it,
     "learn-a-constraint.md": _allowed_and_forbidden_are_told_apart,
     "measure-an-estimator.md": _clipping_is_a_bias_that_pays_with_few_samples,
 }

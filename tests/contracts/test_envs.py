@@ -8,12 +8,14 @@ import pytest
 
 from reins.envs import (
     ENVS,
+    HOST_ENVS,
     constrained_twin,
     env_entry,
     hybrid_space,
     hybrid_vector,
     make_env,
     nominal_twin,
+    twin_ids,
 )
 from reins.errors import ConfigError
 from tests.toys import quick_jit
@@ -96,6 +98,17 @@ def test_its_rule_covers_pairs_of_its_spaces(ruled):
     assert all(env.observation_space.contains(o) for o in observations)
     assert all(env.action_space.contains(a) for a in actions)
     assert 0 < forbidden.sum() < len(forbidden)
+
+
+@pytest.mark.parametrize("ours", HOST_ENVS)
+def test_ours_outside_jax_are_known_with_twins_and_a_line_for_the_list(ours):
+    nominal, constrained, summary = HOST_ENVS[ours]
+    assert ours in (nominal, constrained)
+    assert twin_ids(nominal) == twin_ids(constrained) == (nominal, constrained)
+    assert gymnasium.spec(ours).max_episode_steps > 0
+    assert summary.endswith(".")
+    assert "\n" not in summary
+    assert len(summary) <= 88
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():

@@ -4,18 +4,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from reins.agents import Agent
 from reins.agents.soft_losses import permitted_by
 from reins.constraints import InputSpec
-from reins.errors import CapabilityError, ConfigError
+from reins.errors import CapabilityError, ConfigError, DataError
 from reins.experiments.build import build, normalised_by
+from reins.experiments.build.imitation import build_gail
 from reins.experiments.config import (
     AGENTS,
+    IMITATORS,
     USED,
     CostConfig,
+    EnvConfig,
     GradientConfig,
+    ImitationConfig,
     LearnConfig,
+    OffPolicyConfig,
     PPOConfig,
     RegionConfig,
     RunConfig,
@@ -23,7 +29,7 @@ from reins.experiments.config import (
     TrainConfig,
 )
 from reins.types import Pairs, Trajectory
-from tests.toys import quick_jit
+from tests.toys import quick_jit, scripted_env
 
 LAP = "reins/LapGridWorld-v0"
 
@@ -80,7 +86,7 @@ def test_a_shared_trunk_leaves_the_critic_one_layer(agent):
 SMALL = RunConfig(seeds=1, steps=4000, environments=2, rollout_steps=1000)
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", [name for name in AGENTS if name != "gail"])
 def test_every_agent_is_built_from_its_name(agent):
     task = build(TrainConfig(agent, "reins/CartPole-v1", run=SMALL))
     state = jax.eval_shape(task.agent.init, jax.random.key(0))
@@ -89,6 +95,44 @@ def test_every_agent_is_built_from_its_name(agent):
     )
     assert actions.shape == (2,)
     assert not task.violation_env.costs
+
+
+SHOWN = OffPolicyConfig(demonstrations="lapgridworld")
+
+
+@pytest.mark.parametrize("imitator", IMITATORS)
+def test_every_imitator_is_driven_by_the_discriminator(imitator):
+    imitation = ImitationConfig(imitator, "log-odds", discriminator_hidden=(5,))
+    config = TrainConfig("gail", LAP, run=SMALL, off_policy=SHOWN, imitation=imitation)
+    task = build(config)
+    state = jax.eval_shape(task.agent.init, jax.random.key(0))
+    assert [w.shape for w in state.discriminator.network.weights] == [(3, 5), (5, 1)]
+    plain = build(TrainConfig(imitator, LAP, run=SMALL)).agent
+    inner = jax.eval_shape(plain.init, jax.random.key(0))
+    assert jax.tree.structure(state.agent) == jax.tree.structure(inner)
+
+
+def test_an_imitator_takes_its_own_settings_and_no_others():
+    region = RegionConfig(kl_bound=0.02)
+    told = {"off_policy": SHOWN, "region": region}
+    TrainConfig("gail", LAP, imitation=ImitationConfig("trpo"), **told)
+    with pytest.raises(ConfigError, match="--kl-bound was given to `gail`"):
+        TrainConfig("gail", LAP, **told)
+    with pytest.raises(ConfigError, match="--imitator was given to `ppo`"):
+        TrainConfig("ppo", LAP, imitation=ImitationConfig("trpo"))
+
+
+def test_imitation_needs_an_imitator_demonstrations_and_vectors():
+    with pytest.raises(ConfigError, match="no imitator `sac`"):
+        ImitationConfig("sac")
+    with pytest.raises(ConfigError, match="nothing to imitate"):
+        build(TrainConfig("gail", LAP))
+    with pytest.raises(DataError, match="LapGridWorld"):
+        build(TrainConfig("gail", "reins/CartPole-v1", off_policy=SHOWN))
+    pictures = spaces.Box(0, 255, (8, 8, 3), np.uint8)
+    env = scripted_env()._replace(observation_space=pictures)
+    with pytest.raises(CapabilityError, match="its discriminator sees vectors"):
+        build_gail(env, TrainConfig("gail", LAP, off_policy=SHOWN), {})
 
 
 def test_sac_has_the_reverse_kl_as_its_policy_permits_it():
@@ -190,3 +234,16 @@ def test_a_q_critic_needs_discrete_actions():
 def test_a_bound_that_leaves_no_room_is_refused(settings):
     with pytest.raises(ConfigError, match="kl_bound must be positive"):
         RegionConfig(**settings)
+
+
+def test_a_twin_has_the_arguments_of_the_environment_that_was_named():
+    host = EnvConfig('{"contact_forces": "absent", "wall": -5}')
+    constrained = "reins/AntWallConstrained-v0"
+    task = build(TrainConfig("ppo", "reins/AntWall-v0", None, constrained, host=host))
+    assert task.return_env.name == constrained
+    assert task.violation_env.name == task.env.name == "reins/AntWall-v0"
+    task = build(TrainConfig("ppo", constrained, host=host))
+    assert task.violation_env.name == "reins/AntWall-v0"
+    for env in (task.env, task.return_env, task.violation_env):
+        assert env.observation_space.shape == (29,)
+        assert env.make(1, 1)._settings["wall"] == -5

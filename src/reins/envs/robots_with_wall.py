@@ -16,7 +16,6 @@ import mujoco
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import load_env_creator
-from gymnasium.wrappers import TransformAction, TransformObservation
 
 from reins.envs.robots import ROBOTS, Arguments, Part, Robot, all_arguments
 from reins.envs.walls import WALL, Wall
@@ -188,59 +187,50 @@ def walled_robot(env_id: str, **given: Any) -> gymnasium.Env:
     make: Any = load_env_creator(str(gymnasium.spec(walled.inner).entry_point))
     if drawing.get("render_mode") is not None:
         make = _drawn_with_wall(make, settings["wall"])
-    env = _Paid(make(**told, **drawing), robot.paid)
-    env = _with_broken_motors(env, robot.broken)
-    if robot.zeros or robot.parts:
-        env = _with_forces_shown(env, measured=bool(robot.parts))
+    env = _paid_otherwise(make, robot)(**told, **drawing)
     return Wall(env, settings["wall"], position=0, ends=robot.ends_at_wall)
 
 
-def _with_broken_motors(env: gymnasium.Env, broken: slice) -> gymnasium.Env:
-    """The same robot, some of whose motors get 0."""
+def _paid_otherwise(inner: Any, robot: Robot) -> Callable[..., gymnasium.Env]:
+    """Gymnasium's robot as the record has it, all but the wall."""
+    forces = bool(robot.zeros or robot.parts)
 
-    def weakened(action: Any) -> np.ndarray:
-        action = np.array(action)
-        action[broken] = 0
-        return action
+    class Otherwise(inner):
+        def __init__(self, **told: Any):
+            super().__init__(**told)
+            (seen,) = self.observation_space.shape
+            shape = (seen + forces * FORCES,)
+            self.observation_space = spaces.Box(-np.inf, np.inf, shape, np.float64)
 
-    return TransformAction(env, weakened, env.action_space)
+        def reset(self, *, seed: int | None = None, options: dict | None = None):
+            observation, info = super().reset(seed=seed, options=options)
+            return self._with_forces(observation), info
 
+        def step(self, action: Any):
+            action = np.array(action)
+            action[robot.broken] = 0
+            observation, reward, *ends, info = super().step(action)
+            forward = info["reward_forward"]
+            paid = abs(forward)
+            if robot.paid == "distance":
+                paid = info["distance_from_origin"]
+            info = {**info, "reward_forward": paid}
+            reward = float(reward - forward + paid)
+            return self._with_forces(observation), reward, *ends, info
 
-def _with_forces_shown(env: gymnasium.Env, *, measured: bool) -> gymnasium.Env:
-    """The same ant with its contact forces, or so many zeros, after all it shows."""
-    ant: Any = env.unwrapped
-    zeros = np.zeros(FORCES)
+        def _with_forces(self, observation: np.ndarray) -> np.ndarray:
+            if not forces:
+                return observation
+            felt = self.contact_forces.ravel() if robot.parts else np.zeros(FORCES)
+            return np.concatenate([observation, felt])
 
-    def shown(observation: np.ndarray) -> np.ndarray:
-        forces = ant.contact_forces.ravel() if measured else zeros
-        return np.concatenate([observation, forces])
-
-    (seen,) = env.observation_space.shape or (0,)
-    space = spaces.Box(-np.inf, np.inf, (seen + FORCES,), np.float64)
-    return TransformObservation(env, shown, space)
-
-
-class _Paid(gymnasium.Wrapper):
-    """Pays for something else than the way forward."""
-
-    def __init__(self, env: gymnasium.Env, paid: str):
-        super().__init__(env)
-        self.paid = paid
-
-    def step(self, action: Any):
-        observation, reward, *ends, info = self.env.step(action)
-        forward = info["reward_forward"]
-        other = abs(forward)
-        if self.paid == "distance":
-            other = info["distance_from_origin"]
-        info = {**info, "reward_forward": other}
-        return observation, float(reward) - forward + other, *ends, info
+    return Otherwise
 
 
-def _drawn_with_wall(robot: Any, wall: float) -> Callable[..., gymnasium.Env]:
+def _drawn_with_wall(inner: Any, wall: float) -> Any:
     """Gymnasium's robot with a red box in its picture, which nothing collides with."""
 
-    class Drawn(robot):
+    class Drawn(inner):
         def _initialize_simulation(self):
             spec = mujoco.MjSpec.from_file(self.fullpath)
             spec.worldbody.add_geom(

@@ -1,13 +1,14 @@
 """Forbidden regions and actions, and costs, around any environment."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool
 
@@ -88,7 +89,7 @@ def cost_from(env: Env, cost: CostFunction) -> Env:
     return env._replace(reset=reset, step=step, picture=_inner(env), costs=True)
 
 
-class Wall(gymnasium.Wrapper):
+class Wall(gymnasium.Wrapper, RecordConstructorArgs):
     """A wall across any Gymnasium environment in which something has a position.
 
     A step that ends on the wall or beyond costs 1 in `info["cost"]`, beside what the
@@ -102,7 +103,7 @@ class Wall(gymnasium.Wrapper):
       position: what tells the position: an entry of a vector of observations, or a
         function of the observation. Of a MuJoCo robot that moves freely, None is where
         it is along x.
-      side: which side of the wall is forbidden.
+      side: which side of the wall is forbidden, `below` or `above`.
       ends: whether to be there pays 0 and terminates the episode.
 
     Raises: CapabilityError where nothing tells a position, ConfigError for a wall that
@@ -115,10 +116,13 @@ class Wall(gymnasium.Wrapper):
         at: float = WALL,
         *,
         position: int | Callable[[Any], float] | None = None,
-        side: Literal["below", "above"] = "below",
+        side: str = "below",
         ends: bool = False,
     ):
-        super().__init__(env)
+        # What Gymnasium makes the same environment again from, with its spec.
+        told = {"at": at, "position": position, "side": side, "ends": ends}
+        RecordConstructorArgs.__init__(self, **told)
+        gymnasium.Wrapper.__init__(self, env)
         if not np.isfinite(at):
             raise ConfigError(f"a wall was asked for at {at}; say a finite position.")
         if side not in ("below", "above"):
