@@ -18,6 +18,7 @@ from reins.agents import (
     awr,
     binary_classifier,
     es,
+    gail,
     gail_constraint,
     genetic,
     hill_climbing,
@@ -167,6 +168,17 @@ def constraint_agent(method, inner, *, nominal="once", **options):
     )
 
 
+def imitation(inner, env: Env, **options):
+    discrete = env.action_space.shape == ()
+    inputs = InputSpec(2, 2, True, (0, 1), (0, 1))
+    expert = some_expert()
+    if not discrete:
+        inputs = InputSpec(2, 1, False, (0, 1), (0,))
+        expert = expert._replace(actions=expert.actions[..., None].astype(float))
+    judge = constraint_network(inputs, hidden=())
+    return gail(inner, judge, optax.adam(1e-2), expert, **options)
+
+
 DISCRETE, CONTINUOUS = scripted_env(horizon=HORIZON), point_env()
 AGENTS: dict[str, Callable] = {
     "ppo": lambda env: forward_agent(ppo, env),
@@ -240,6 +252,10 @@ AGENTS: dict[str, Callable] = {
     "gail-constraint": lambda env: constraint_agent(
         gail_constraint, forward_agent(ppo, env)
     ),
+    "gail": lambda env: imitation(forward_agent(ppo, env), env),
+    "gail-trpo": lambda env: imitation(
+        in_own_units(one_step(trpo, env)), env, reward="log-odds", steps=2
+    ),
 }
 
 
@@ -261,7 +277,7 @@ CASES += [(name, CONTINUOUS) for name in ("npg", "trpo", "kl-dual")]
 CASES += [(name, CONTINUOUS) for name in ("reinforce", "actor-critic", "a2c")]
 CASES += [("a3c", CONTINUOUS)]
 CASES += [(name, CONTINUOUS) for name in ("mpo", "v-mpo", "awr")]
-CASES += [("off-policy-pg", CONTINUOUS)]
+CASES += [("off-policy-pg", CONTINUOUS), ("gail", CONTINUOUS)]
 CASES += [(name, CONTINUOUS) for name in ("es", "hill-climbing", "genetic")]
 
 

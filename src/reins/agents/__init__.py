@@ -6,6 +6,7 @@ from reins.agents.actor_critic import actor_critic
 from reins.agents.agent import Agent
 from reins.agents.awr import awr
 from reins.agents.evolution import es
+from reins.agents.gail import gail
 from reins.agents.gradient_free import genetic, hill_climbing
 from reins.agents.icrl import (
     binary_classifier,
@@ -39,6 +40,7 @@ __all__ = [
     "binary_classifier",
     "constraint_learner",
     "es",
+    "gail",
     "gail_constraint",
     "genetic",
     "hill_climbing",

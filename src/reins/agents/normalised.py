@@ -93,11 +93,13 @@ def normalised(
     _check(observation_size, environments, discount, clip)
     if not (observations or rewards):
         return agent
-    if hasattr(jax.eval_shape(agent.init, jax.random.key(0)), "constraint"):
+    inner = jax.eval_shape(agent.init, jax.random.key(0))
+    if hasattr(inner, "constraint") or hasattr(inner, "discriminator"):
         raise CapabilityError(
-            "an agent that learns a constraint was to be normalised; its constraint "
-            "would see other observations than those of the demonstrations, and other "
-            "rewards than the environment's. Normalise the agent inside it: "
+            "an agent that learns a constraint, or a discriminator, was to be "
+            "normalised; what it learns would see other observations than those of the "
+            "demonstrations, and other rewards than the environment's. Normalise the "
+            "agent inside it: "
             "icrl(normalised(ppo_lagrangian(...), ...), ...)."
         )
 

@@ -27,6 +27,7 @@ from reins.critics import action_value_critic
 from reins.duals import projected_dual
 from reins.envs import Env, HostEnv
 from reins.errors import CapabilityError, ConfigError
+from reins.experiments.build.imitation import build_gail
 from reins.experiments.build.improvement import build_awr, build_mpo, build_v_mpo
 from reins.experiments.build.inputs import check_demonstrations
 from reins.experiments.build.parts import (
@@ -252,6 +253,10 @@ def _population(env: Env | HostEnv, config: TrainConfig) -> Agent:
     return in_deviations(agent, env, config)
 
 
+def _gail(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    return build_gail(env, config, BUILDERS)
+
+
 Builder = Callable[[Env | HostEnv, TrainConfig], Agent | AsynchronousAgent]
 BUILDERS: dict[str, Builder] = {
     "ppo": build_ppo,
@@ -268,6 +273,7 @@ BUILDERS: dict[str, Builder] = {
     "mpo": build_mpo,
     "v-mpo": build_v_mpo,
     "awr": build_awr,
+    "gail": _gail,
     "es": _population,
     "hill-climbing": _population,
     "genetic": _population,

@@ -18,6 +18,7 @@ from reins.experiments.config.commands import (
     TrainConfig,
 )
 from reins.experiments.config.constraint import ConstraintConfig
+from reins.experiments.config.imitation import IMITATORS, ImitationConfig
 from reins.experiments.config.improvement import ImprovementConfig
 from reins.experiments.config.record import (
     COMMANDS,
@@ -33,6 +34,7 @@ __all__ = [
     "AGENTS",
     "COMMANDS",
     "EXPERIMENTS",
+    "IMITATORS",
     "METHODS",
     "USED",
     "AsynchronousConfig",
@@ -40,6 +42,7 @@ __all__ = [
     "CostConfig",
     "EnvConfig",
     "GradientConfig",
+    "ImitationConfig",
     "ImprovementConfig",
     "LearnConfig",
     "OffPolicyConfig",

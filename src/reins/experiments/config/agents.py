@@ -141,7 +141,7 @@ class OffPolicyConfig:
     min_ess_fraction: float = 0.5
     """Share of the samples that must count, or old data are left out and passes end."""
     demonstrations: str | None = None
-    """Episodes to learn from as well: a file, or the name of a set."""
+    """Episodes to learn from as well (gail: to imitate): a file, or a set's name."""
     behaviour: Behaviour | None = None
     """Who acted in them; cloned: a policy fitted to them."""
     clone_steps: int = 500

@@ -16,6 +16,7 @@ from reins.experiments.config.agents import (
     RegionConfig,
 )
 from reins.experiments.config.constraint import ConstraintConfig
+from reins.experiments.config.imitation import ImitationConfig
 from reins.experiments.config.improvement import ImprovementConfig
 from reins.experiments.config.run import EnvConfig, RunConfig
 from reins.experiments.config.soft import SACConfig
@@ -36,6 +37,7 @@ AGENTS: dict[str, str] = {
     "mpo": "Off-policy: imitates its old policy, weighted by exp Q, within a KL.",
     "v-mpo": "On-policy: imitates the better half of a batch, within a KL.",
     "awr": "Off-policy: likelihood of what is remembered, weighted by exp A.",
+    "gail": "Imitates demonstrations: rewarded for being taken for the expert.",
     "es": "Evolution strategies: a population, one environment to each (S3).",
     "hill-climbing": "The best of a policy and its perturbations (S3).",
     "genetic": "Truncation selection: the best survive, the rest are children (S3).",
@@ -95,6 +97,9 @@ class TrainConfig:
     improvement: tyro.conf.OmitArgPrefixes[ImprovementConfig] = dataclasses.field(
         default_factory=ImprovementConfig
     )
+    imitation: tyro.conf.OmitArgPrefixes[ImitationConfig] = dataclasses.field(
+        default_factory=ImitationConfig
+    )
 
     def __post_init__(self) -> None:
         if self.agent not in AGENTS:
@@ -108,15 +113,21 @@ class TrainConfig:
         for name in ("run", "ppo", "region", "soft", "improvement"):
             own = with_usual(getattr(self, name), USUAL.get(self.agent, {}))
             object.__setattr__(self, name, own)
-        if "minibatches" in USED[self.agent]:
+        if "minibatches" in self.used:
             _check_minibatches(self.run, self.ppo)
+
+    @property
+    def used(self) -> set[str]:
+        """The settings that the agent listens to; of gail, its imitator's as well."""
+        own = USED[self.agent]
+        return own | USED[self.imitation.imitator] if self.agent == "gail" else own
 
     def parts(self) -> tuple[Any, ...]:
         """The settings that some agents listen to, and others do not."""
         return (
             *(self.ppo, self.cost, self.gradient),
             *(self.off_policy, self.asynchronous, self.region, self.population),
-            *(self.soft, self.improvement),
+            *(self.soft, self.improvement, self.imitation),
         )
 
     def _check_used(self) -> None:
@@ -127,10 +138,10 @@ class TrainConfig:
             for field in dataclasses.fields(part)
             if getattr(part, field.name) != field.default
         ]
-        ignored = [name for name in given if name not in USED[self.agent]]
+        ignored = [name for name in given if name not in self.used]
         if ignored:
             options = ", ".join(map(option, ignored))
-            taken = ", ".join(sorted(map(option, USED[self.agent])))
+            taken = ", ".join(sorted(map(option, self.used)))
             raise ConfigError(
                 f"{options} was given to `{self.agent}`, which would ignore it. It "
                 f"takes {taken}."
@@ -242,6 +253,10 @@ USED: dict[str, set[str]] = {
         *("epochs", "minibatches", "temperature_steps"),
     },
     "awr": {*_REPLAY, "temperature", "weight_maximum"},
+    "gail": {
+        "demonstrations",
+        *(field.name for field in dataclasses.fields(ImitationConfig)),
+    },
     "es": {*_STEPPED, *_PERTURBED, "ranked", "weight_decay"} - {"discount"},
     "hill-climbing": {*_ANY, *_PERTURBED} - {"discount"},
     "genetic": {*_ANY, *_PERTURBED, "elite"} - {"discount"},
