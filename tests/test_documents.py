@@ -35,9 +35,14 @@ def _the_wall_ends_it(said):
     return said == "ended at the wall, at a cost of 1\n"
 
 
+def _all_nine_rules_are_found(said):
+    return said.startswith("['blue', 'up-right', 'cell 31'") and said.count(",") == 8
+
+
 SHOWN = {
     "README.md": _the_rule_is_told,
     "environments.md": _the_wall_ends_it,
+    "hard-rules-on-grids.md": _all_nine_rules_are_found,
     "learn-a-constraint.md": _allowed_and_forbidden_are_told_apart,
     "measure-an-estimator.md": _clipping_is_a_bias_that_pays_with_few_samples,
 }

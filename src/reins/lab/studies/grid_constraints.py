@@ -49,7 +49,7 @@ class GridConstraintsConfig:
 
     grids: int = 100
     """Random grids whose rules can be found."""
-    demonstrations: tuple[int, ...] = (10, 100, 1000, 10_000)
+    demonstrations: tuple[int, ...] = (10, 100, 1000)
     """Numbers of demonstrations, beside those without end."""
     thresholds: tuple[float, ...] = (0.1, 0.01, 0.001)
     """Gains, in nats, at which inference from so many stops."""
