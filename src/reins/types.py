@@ -53,8 +53,13 @@ class Trajectory(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Pairs (s_t, a_t) of whole trajectories, one trajectory to a row, padded."""
+    """Pairs (s_t, a_t) of whole trajectories, one trajectory to a row, padded.
+
+    Attributes:
+      returns: the reward of each, undiscounted, over the steps that are there.
+    """
 
     observations: Shaped[Array, "N T ..."]
     actions: Shaped[Array, "N T ..."]
     mask: Bool[Array, "N T"]
+    returns: Float[Array, " N"] | None = None

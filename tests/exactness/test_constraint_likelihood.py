@@ -11,7 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from reins.constraints import WEIGHTINGS, constraint_likelihood_loss
+from reins.constraints import (
+    WEIGHTINGS,
+    constraint_likelihood_loss,
+    sampled_likelihood_loss,
+)
 from reins.tabular import model_log_probs
 from tests.exactness.problems import DYNAMICS, constraint_problem, log_zeta_at
 
@@ -162,3 +166,54 @@ def test_samples_agree_with_the_truth(dynamics):
 def test_samples_without_weights_do_not():
     distance, _ = standard_errors_from_the_truth(constraint_problem(1), "none")
     assert jnp.max(distance) > 20, f"{distance} standard errors at seed {SEED}"
+
+
+OUTWEIGHS = 60.0
+"""Nats by which the rows outweigh the demonstrations, which then are no samples."""
+
+
+def sampled_loss(problem, log_zeta, *, temperature=1.0, log_masses, **changed):
+    given = {
+        "expert_returns": jnp.sum(problem.demonstrations.rewards, axis=1),
+        "nominal_returns": jnp.sum(problem.trajectories.rewards, axis=1),
+    }
+    given |= changed
+    return sampled_likelihood_loss(
+        log_zeta_at(log_zeta, problem.demonstrations),
+        problem.demonstrations.mask,
+        given["expert_returns"],
+        log_zeta_at(log_zeta, problem.trajectories),
+        problem.trajectories.mask,
+        given["nominal_returns"],
+        horizon=HORIZON,
+        temperature=temperature,
+        log_masses=log_masses,
+    )[0]
+
+
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+@pytest.mark.parametrize("temperature", [1.0, 0.4])
+def test_weights_of_the_model_give_the_exact_gradient(dynamics, temperature):
+    problem = constraint_problem(1, dynamics)
+    masses = problem.trajectories.log_dynamics + OUTWEIGHS
+    found = jax.grad(
+        lambda z: sampled_loss(problem, z, temperature=temperature, log_masses=masses)
+    )(problem.improved)
+    equal(-HORIZON * found, problem.truth(temperature))
+
+
+def test_what_earns_less_than_the_demonstrators_is_not_forbidden():
+    problem = constraint_problem(1)
+    rows = problem.trajectories.states.shape[0]
+    equally = jnp.full(rows, -jnp.log(rows))
+    poor, rich = (
+        jax.grad(
+            lambda z, r=r: sampled_loss(
+                problem, z, log_masses=equally, nominal_returns=jnp.full(rows, r)
+            )
+        )(jnp.zeros((3, 2)))
+        for r in (-60.0, 60.0)
+    )
+    # Demonstrations that are equally allowed are as likely as each other.
+    equal(poor, 0.0)
+    assert jnp.max(jnp.abs(rich)) > 0.05

@@ -8,6 +8,7 @@ is told of it:
 
                         objective of ζ     the agent sees
     icrl                likelihood         cost 1 − ζ      (S2 Algorithm 1)
+    icrl, relative-cost likelihood         cost 1 − ζ, less the demonstrators' mean
     icrl, log-reward    likelihood         r + α log ζ     (the matching forward step)
     binary_classifier   cross-entropy      cost 1 − ζ
     gail_constraint     cross-entropy      r + α log ζ
@@ -29,6 +30,7 @@ from reins.constraints import (
     classifier_loss,
     constraint_likelihood_loss,
     regulariser_loss,
+    sampled_likelihood_loss,
     stop_quantities,
 )
 from reins.constraints.likelihood import Weighting
@@ -38,6 +40,15 @@ from reins.policies import Policy
 from reins.types import Info, Key, Pairs, Trajectory
 
 ConstraintInit = Callable[[Key], Constraint]
+Forward = Literal["cost", "relative-cost", "log-reward"]
+"""What the agent gets of ζ.
+
+cost           1 − ζ, as printed. With budget 0 nobody is feasible while ζ < 1, the
+               demonstrators least of all, and a multiplier only grows.
+relative-cost  1 − ζ, less its mean over the demonstrations: budget 0 then asks for the
+               care that they took. A step is no longer a cost merely for being lived.
+log-reward     r + α log ζ.
+"""
 LOG_ZETA_FLOOR = -11.5
 """log ζ in a reward is cut here (ζ = 1e-5, as in 2021), so that it stays finite."""
 
@@ -107,7 +118,7 @@ def constraint_learner(
     horizon: int,
     backward: BackwardStep,
     objective: Literal["likelihood", "cross-entropy"] = "likelihood",
-    forward: Literal["cost", "log-reward"] = "cost",
+    forward: Forward = "cost",
     temperature: float = 1.0,
 ) -> Agent:
     """Alternate an agent's updates with updates of the constraint that it obeys.
@@ -122,8 +133,9 @@ def constraint_learner(
       horizon: steps that trajectories are cut to; rollouts must be at least as long.
       backward: how ζ is improved.
       objective: of ζ.
-      forward: whether the agent gets cost 1 − ζ, or reward r + α log ζ.
-      temperature: α, units of reward per nat, for `log-reward`.
+      forward: what the agent gets of ζ; see `Forward`.
+      temperature: α, units of reward per nat, for `log-reward` and the weights of
+        the `model`.
     """
     afresh = backward.nominal == "afresh"
     period = backward.forward_updates + (backward.steps if afresh else 0)
@@ -134,23 +146,37 @@ def constraint_learner(
         if objective == "cross-entropy":
             expert_logits = zeta.logits(*pairs)
             nominal_logits = zeta.logits(*nominal_pairs)
-            return classifier_loss(
+            value = classifier_loss(
                 expert_logits, expert.mask, nominal_logits, nominal.mask
             )
+            return value, jnp.ones(())
         expert_terms = (zeta.log_zeta(*pairs), expert.mask)
         nominal_terms = (zeta.log_zeta(*nominal_pairs), nominal.mask)
-        value, _ = constraint_likelihood_loss(
-            *expert_terms,
-            *nominal_terms,
-            sampled.log_zeta(*nominal_pairs),
-            horizon=horizon,
-            weighting=backward.weighting,
-            log_masses=log_masses,
-        )
+        weight = jnp.ones(())
+        if backward.weighting == "model":
+            value, info = sampled_likelihood_loss(
+                *expert_terms,
+                expert.returns,
+                *nominal_terms,
+                nominal.returns,
+                horizon=horizon,
+                temperature=temperature,
+                log_masses=log_masses,
+            )
+            weight = info["nominal_weight"]
+        else:
+            value, _ = constraint_likelihood_loss(
+                *expert_terms,
+                *nominal_terms,
+                sampled.log_zeta(*nominal_pairs),
+                horizon=horizon,
+                weighting=backward.weighting,
+                log_masses=log_masses,
+            )
         reluctance = regulariser_loss(
             *expert_terms, *nominal_terms, form=backward.regulariser_form
         )
-        return value + backward.regulariser * reluctance
+        return value + backward.regulariser * reluctance, weight
 
     def improve(state: ConstraintState, nominal: Pairs) -> ConstraintState:
         """One gradient step of ζ, unless the stop rule says it has gone too far."""
@@ -158,7 +184,7 @@ def constraint_learner(
         # Without a whole episode no step is taken; equal masses keep the report finite.
         counted = there | ~jnp.any(there)
         log_masses = jnp.where(counted, -jnp.log(jnp.sum(counted)), -jnp.inf)
-        value, gradients = jax.value_and_grad(loss)(
+        (value, weight), gradients = jax.value_and_grad(loss, has_aux=True)(
             state.constraint, state.sampled, nominal, log_masses
         )
         pairs = (nominal.observations, nominal.actions)
@@ -167,7 +193,8 @@ def constraint_learner(
         stop, report = stop_quantities(
             log_ratios, log_masses, backward.stop or StopRule()
         )
-        if backward.stop is None or objective == "cross-entropy":
+        unweighted = objective == "cross-entropy" or backward.weighting == "model"
+        if backward.stop is None or unweighted:  # by how ζ has moved
             stop = jnp.asarray(False)
         stopped = state.stopped | stop
         improved, optimizer_state = descend(
@@ -181,6 +208,7 @@ def constraint_learner(
             report={
                 **report,
                 "constraint_loss": value,
+                "nominal_weight": weight,
                 "constraint_steps": state.report["constraint_steps"] + taken,
             },
         )
@@ -201,18 +229,23 @@ def constraint_learner(
         # gather: the batch as the agent sees it, priced by the present constraint
         pairs = (batch.observations, batch.actions)
         costs = state.constraint.cost(*pairs)
-        seen = batch._replace(costs=costs)
+        shown = state.constraint.cost(expert.observations, expert.actions)
+        shown = jnp.mean(shown, where=expert.mask)
+        origin = shown if forward == "relative-cost" else 0.0
+        seen = batch._replace(costs=costs - origin)
         if forward == "log-reward":
             log_zeta = jnp.maximum(state.constraint.log_zeta(*pairs), LOG_ZETA_FLOOR)
             seen = seen._replace(rewards=batch.rewards + temperature * log_zeta)
         # credit, weigh, ascend, constrain: the agent's own
         trained, info = agent.update(state.agent, seen, key)
-        return state._replace(agent=trained), info | {"learned_cost": jnp.mean(costs)}
+        info |= {"learned_cost": jnp.mean(costs), "demonstrated_cost": shown}
+        return state._replace(agent=trained), info
 
     def init(key: Key) -> ConstraintState:
         agent_key, constraint_key = jax.random.split(key)
         zeta: Any = constraint(constraint_key)
-        names = ["kl_old_new", "kl_new_old", "ess_fraction", "constraint_loss"]
+        names = ["kl_old_new", "kl_new_old", "ess_fraction"]
+        names += ["constraint_loss", "nominal_weight"]
         return ConstraintState(
             agent=agent.init(agent_key),
             constraint=zeta,
@@ -259,7 +292,7 @@ def icrl(
     *,
     horizon: int,
     backward: BackwardStep,
-    forward: Literal["cost", "log-reward"] = "cost",
+    forward: Forward = "cost",
     temperature: float = 1.0,
 ) -> Agent:
     """Inverse constrained RL: ζ by maximum likelihood, under importance weights.

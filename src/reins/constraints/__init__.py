@@ -6,6 +6,7 @@ from reins.constraints.likelihood import (
     WEIGHTINGS,
     constraint_likelihood_loss,
     regulariser_loss,
+    sampled_likelihood_loss,
     step_weights,
 )
 from reins.constraints.stopping import StopRule, stop_quantities
@@ -19,6 +20,7 @@ __all__ = [
     "constraint_likelihood_loss",
     "constraint_network",
     "regulariser_loss",
+    "sampled_likelihood_loss",
     "step_weights",
     "stop_quantities",
 ]

@@ -12,8 +12,10 @@ from jaxtyping import Array, Bool, Float
 
 from reins.weights import effective_sample_size, normalised_weights
 
-Weighting = Literal["trajectory", "step-pooled", "step-time", "none"]
-WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
+StepWeighting = Literal["trajectory", "step-pooled", "step-time", "none"]
+WEIGHTINGS: tuple[StepWeighting, ...] = get_args(StepWeighting)
+Weighting = Literal["model", "trajectory", "step-pooled", "step-time", "none"]
+"""`model` is `sampled_likelihood_loss`, the others are of `step_weights`."""
 
 
 def step_weights(
@@ -21,7 +23,7 @@ def step_weights(
     mask: Bool[Array, "M T"],
     log_masses: Float[Array, " M"],
     *,
-    weighting: Weighting = "trajectory",
+    weighting: StepWeighting = "trajectory",
 ) -> Float[Array, "M T"]:
     """The weight ω̂ of every nominal step; a trajectory's mass is 1/M without weighting.
 
@@ -65,7 +67,7 @@ def constraint_likelihood_loss(
     sampled_log_zeta: Float[Array, "M H"],
     *,
     horizon: int,
-    weighting: Weighting = "trajectory",
+    weighting: StepWeighting = "trajectory",
     log_masses: Float[Array, " M"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """−[ mean_expert Σ_t log ζ − Σ_nominal ω̂ Σ_t log ζ ] / horizon.
@@ -105,6 +107,68 @@ def constraint_likelihood_loss(
         "ess": effective_sample_size(totals + log_masses),
     }
     return nominal_mean - expert_mean, info
+
+
+def sampled_likelihood_loss(
+    expert_log_zeta: Float[Array, "N T"],
+    expert_mask: Bool[Array, "N T"],
+    expert_returns: Float[Array, " N"],
+    nominal_log_zeta: Float[Array, "M H"],
+    nominal_mask: Bool[Array, "M H"],
+    nominal_returns: Float[Array, " M"],
+    *,
+    horizon: int,
+    temperature: float,
+    log_masses: Float[Array, " M"] | None = None,
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """−[ mean_expert Σ_t log ζ − log Σ_j m_j exp(R_j/α + Σ_t log ζ) ] / horizon.
+
+    j runs over the agent's trajectories and over the demonstrations, half of the mass
+    each: samples of the partition function, weighted by the model itself rather than by
+    how ζ has moved. Demonstrations are draws of what is modelled, and R of each is their
+    mean. What earns less than the demonstrators did needs no rule that
+    forbids it, and has almost no weight; what Π ζ has ruled out has none, so that ζ is
+    not driven on without end, and needs no trust region.
+
+    Source: S2 (5)-(7), with the demonstrations among the samples as in guided cost
+    learning (Finn, Levine and Abbeel 2016).
+    Target: log-likelihood of the demonstrations under π(τ) ∝ exp(R/α) Π ζ, divided by
+    the horizon; exact when the rows enumerate the trajectories with masses equal to
+    their dynamics' probabilities, and biased where they are an agent's, by as much as
+    the agent prefers some trajectories of one return to others.
+    Identities: demonstrations that outweigh all else, and are equally allowed, leave
+    gradient 0.
+
+    Args:
+      expert_returns, nominal_returns: R of each row, over the same steps, in reward.
+      temperature: α, units of reward per nat.
+      log_masses: of the agent's rows; −log M when not said, −inf for none.
+      others: as `constraint_likelihood_loss`.
+    Returns: the loss, and info with `ess` of the weights, in trajectories.
+    """
+    n, m = expert_log_zeta.shape[0], nominal_log_zeta.shape[0]
+    if log_masses is None:
+        log_masses = jnp.full(m, -jnp.log(m))
+
+    def totals(log_zeta: Array, mask: Array) -> Array:
+        return jnp.sum(jnp.where(mask, log_zeta, 0.0), axis=1)
+
+    expert = totals(expert_log_zeta, expert_mask)
+    nominal = totals(nominal_log_zeta, nominal_mask)
+    log_weights = jnp.concatenate(
+        [
+            jnp.mean(expert_returns) / temperature + expert - jnp.log(n),
+            nominal_returns / temperature + nominal + log_masses,
+        ]
+    )
+    partition = jax.nn.logsumexp(log_weights)
+    info = {
+        "ess": effective_sample_size(jax.lax.stop_gradient(log_weights)),
+        "nominal_weight": jax.lax.stop_gradient(
+            jnp.exp(jax.nn.logsumexp(log_weights[n:]) - partition)
+        ),
+    }
+    return (partition - jnp.mean(expert)) / horizon, info
 
 
 def regulariser_loss(

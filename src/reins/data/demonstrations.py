@@ -61,6 +61,7 @@ class Demonstrations:
             jnp.asarray(_pad([o[:-1] for o in self.observations], self.horizon)),
             jnp.asarray(_pad(self.actions, self.horizon)),
             jnp.asarray(np.arange(self.horizon) < self.lengths[:, None]),
+            jnp.asarray([np.sum(r) for r in self.rewards], jnp.float32),
         )
 
 

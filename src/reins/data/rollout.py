@@ -163,4 +163,5 @@ def whole_episodes(trajectory: Trajectory, *, horizon: int) -> Pairs:
     def pick(values: Array) -> Array:
         return values.reshape(-1, *values.shape[2:])[index]
 
-    return Pairs(pick(trajectory.observations), pick(trajectory.actions), mask)
+    returns = jnp.sum(pick(trajectory.rewards), axis=1, where=mask)
+    return Pairs(pick(trajectory.observations), pick(trajectory.actions), mask, returns)

@@ -135,9 +135,9 @@ def _learn_task(config: LearnConfig) -> Task:
     elif config.method == "classifier":
         agent = binary_classifier(build_ppo_lagrangian(env, config), *parts, **told)
     else:
-        by_cost = settings.forward == "cost"
+        paid = settings.forward == "log-reward"
         agent = icrl(
-            build_ppo_lagrangian(env, config) if by_cost else build_ppo(env, config),
+            build_ppo(env, config) if paid else build_ppo_lagrangian(env, config),
             *parts,
             forward=settings.forward,
             temperature=settings.temperature,

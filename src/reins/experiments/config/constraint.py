@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from reins.agents.icrl import BackwardStep
+from reins.agents.icrl import BackwardStep, Forward
 from reins.constraints import StopRule
 from reins.constraints.likelihood import Weighting
 from reins.experiments.config.checks import positive, refuse, unit
@@ -27,10 +27,11 @@ class ConstraintConfig:
     """Observations are clipped to plus or minus this, in their own units."""
     normalise: bool = False
     """Shift and scale observations by the demonstrations' mean and deviation."""
-    forward: Literal["cost", "log-reward"] = "cost"
-    """What the agent gets: cost 1 - zeta, or reward r + temperature * log zeta."""
+    forward: Forward = "cost"
+    """What the agent gets: cost 1 - zeta; that less what it is in the demonstrations;
+    or reward r + temperature * log zeta."""
     temperature: float = 1.0
-    """Units of reward per nat of log zeta, for log-reward."""
+    """Units of reward per nat of log zeta, for log-reward and model."""
     forward_updates: int = 2
     """Agent updates from one backward phase to the next."""
     backward_steps: int = 10
@@ -38,7 +39,8 @@ class ConstraintConfig:
     nominal: Literal["once", "afresh"] = "once"
     """Sample nominal episodes once for a phase, or afresh for each of its steps."""
     weighting: Weighting = "trajectory"
-    """Importance weights of nominal steps; none switches them off."""
+    """Importance weights of nominal steps; none switches them off. With model, the
+    demonstrations are samples too, and each weighs exp(return / temperature) * zeta."""
     early_stop: Literal["exact", "printed", "off"] = "exact"
     """Early stop of a backward phase: exact KLs, S2 (12) as printed, or none."""
     kl_old_new: float | None = None
