@@ -1,5 +1,8 @@
 """Robots with a wall: the formulas of 2021, and Gymnasium's copies beside the batch."""
 
+import subprocess
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
@@ -314,3 +317,38 @@ def test_the_wall_in_the_picture_stops_nothing(env_id):
         one, other = plain.step(action), drawn.step(action)
         np.testing.assert_array_equal(one[0], other[0])
         assert one[1:4] == other[1:4]
+
+
+def test_the_camera_goes_along_unless_another_is_asked_for():
+    ours = walled_robot("reins/AntWall-v0", render_mode="rgb_array").unwrapped
+    camera = ours.model.camera("with the wall")
+    assert ours.mujoco_renderer.camera_id == camera.id
+    env = walled_robot("reins/AntWall-v0", render_mode="rgb_array", camera_id=-1)
+    assert env.unwrapped.mujoco_renderer.camera_id == -1
+    ours.reset(seed=0)
+    before = ours.data.cam_xpos[camera.id].copy()
+    ours.data.qpos[:2] = [-3.0, 7.0]
+    ours.set_state(ours.data.qpos.copy(), ours.data.qvel.copy())
+    moved = ours.data.cam_xpos[camera.id] - before
+    np.testing.assert_allclose(moved, [-3.0, 7.0, 0.0], atol=0.2)
+
+
+def test_the_wall_is_red_in_the_picture():
+    """In a process of its own, since MuJoCo looks once how it can draw."""
+    script = (
+        "from reins.experiments import display\n"
+        "faults = display.draw_without_display()\n"
+        "import reins, gymnasium\n"
+        "env = gymnasium.make('reins/HalfCheetahWall-v0', render_mode='rgb_array')\n"
+        "env.reset(seed=0)\n"
+        "if not faults:\n"
+        "    left = env.render()[:, :240].astype(int)\n"
+        "    red = left[..., 0] - left[..., 1:].max(axis=-1)\n"
+        "    print(int((red > 60).sum()))\n"
+        "print(len(faults))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    lines = found.stdout.split()
+    assert lines[-1] == "2" or int(lines[0]) > 5000, found.stderr

@@ -32,10 +32,8 @@ FORCES = 84
 """Six for each of an ant's bodies, the world's included, as in 2021."""
 OURS = ("wall", "contact_forces")
 """Arguments that Gymnasium's robots do not have."""
-DRAWING = (
-    *("render_mode", "width", "height", "camera_id", "camera_name"),
-    *("default_camera_config", "max_geom", "visual_options"),
-)
+CAMERA = ("camera_id", "camera_name", "default_camera_config")
+DRAWING = ("render_mode", "width", "height", *CAMERA, "max_geom", "visual_options")
 """Arguments of Gymnasium's robots that change nothing but the picture."""
 
 
@@ -187,6 +185,8 @@ def walled_robot(env_id: str, **given: Any) -> gymnasium.Env:
     make: Any = load_env_creator(str(gymnasium.spec(walled.inner).entry_point))
     if drawing.get("render_mode") is not None:
         make = _drawn_with_wall(make, settings["wall"])
+        if not any(name in drawing for name in CAMERA):
+            drawing["camera_name"] = "with the wall"
     env = _paid_otherwise(make, robot)(**told, **drawing)
     return Wall(env, settings["wall"], position=0, ends=robot.ends_at_wall)
 
@@ -233,6 +233,7 @@ def _drawn_with_wall(inner: Any, wall: float) -> Any:
     class Drawn(inner):
         def _initialize_simulation(self):
             spec = mujoco.MjSpec.from_file(self.fullpath)
+            spec.add_material(name="wall", emission=0.8)
             spec.worldbody.add_geom(
                 name="wall",
                 type=mujoco.mjtGeom.mjGEOM_BOX,
@@ -240,8 +241,17 @@ def _drawn_with_wall(inner: Any, wall: float) -> Any:
                 pos=[wall - 1.0, 0.0, 0.0],
                 size=[0.1, 20.0, 1.5],
                 rgba=[0.9, 0.1, 0.1, 0.4],
+                material="wall",
                 contype=0,
                 conaffinity=0,
+            )
+            tilt = np.radians(66.0)  # from looking straight down
+            # It goes along, from far enough to see the wall where an episode begins.
+            spec.body("torso").add_camera(
+                name="with the wall",
+                mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM,
+                pos=[-1.0, -6.0, 2.6],
+                quat=[np.cos(tilt / 2), np.sin(tilt / 2), 0.0, 0.0],
             )
             with warnings.catch_warnings():
                 # About Gymnasium's file there is nothing that a user could do.
