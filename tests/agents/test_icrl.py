@@ -63,6 +63,7 @@ def some_expert() -> Pairs:
         jnp.asarray(rng.random((3, HORIZON, 2)), jnp.float32),
         jnp.asarray(rng.integers(0, 2, (3, HORIZON))),
         jnp.arange(HORIZON) < jnp.array([[4], [2], [3]]),
+        jnp.array([2.0, 1.0, 1.5]),
     )
 
 
@@ -123,6 +124,13 @@ def gail() -> Learner:
 def log_reward() -> Learner:
     told = {"forward": "log-reward", "temperature": TEMPERATURE}
     return learner(icrl, told=told, forward_updates=1, stop=ANY_MOVE)
+
+
+@pytest.fixture(scope="module")
+def by_return() -> Learner:
+    told = {"forward": "relative-cost", "temperature": TEMPERATURE}
+    changed = {"weighting": "return", "stop": ANY_MOVE}
+    return learner(icrl, told=told, forward_updates=1, **changed)
 
 
 def batches() -> list[Trajectory]:
@@ -321,6 +329,36 @@ def test_the_agent_hears_the_cost_of_each_pair_under_the_new_constraint(request,
     np.testing.assert_allclose(infos[-1]["learned_cost"], expected.mean(), rtol=1e-4)
 
 
+def test_a_relative_cost_is_less_what_it_is_in_the_demonstrations(by_return):
+    states, infos = run(by_return, 1)
+    batch, state = batches()[0], states[-1]
+    shown = 1.0 - state.constraint.zeta(EXPERT.observations, EXPERT.actions)
+    shown = np.mean(shown, where=np.asarray(EXPERT.mask))
+    costs = 1.0 - state.constraint.zeta(batch.observations, batch.actions)
+    np.testing.assert_allclose(state.agent.batch.costs, costs - shown, atol=1e-5)
+    np.testing.assert_allclose(infos[-1]["demonstrated_cost"], shown, rtol=1e-4)
+
+
+def test_weights_by_return_need_no_stop_and_know_returns(by_return):
+    states, infos = run(by_return, 1)
+    batch = batches()[0]
+    earned = {key: batch._replace(rewards=batch.rewards + key) for key in (-1e3, 1e3)}
+    weights = {
+        key: by_return.update(states[0], b, KEY)[1]["constraint/nominal_weight"]
+        for key, b in earned.items()
+    }
+    assert infos[-1]["constraint/constraint_steps"] == STEPS
+    assert weights[-1e3] == 0.0
+    assert weights[1e3] == 1.0
+
+
+def test_weights_by_return_without_returns_are_refused():
+    told = {"horizon": HORIZON, "backward": BackwardStep(weighting="return", stop=None)}
+    agent = icrl(*PARTS[:3], EXPERT._replace(returns=None), **told)
+    with pytest.raises(ConfigError, match="without their returns"):
+        agent.update(agent.init(KEY), batches()[0], KEY)
+
+
 @pytest.mark.parametrize("name", ["gail", "log_reward"])
 def test_the_agent_hears_reward_and_log_zeta(request, name):
     states, _ = run(request.getfixturevalue(name), 1)
@@ -348,6 +386,7 @@ def test_log_zeta_in_a_reward_has_a_floor(request, name):
 
 def every_kind(test):
     kinds = ["once", "plain", "afresh", "stopping", "classifier", "gail", "log_reward"]
+    kinds += ["by_return"]
     return pytest.mark.parametrize("name", kinds)(test)
 
 

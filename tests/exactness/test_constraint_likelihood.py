@@ -173,6 +173,8 @@ OUTWEIGHS = 60.0
 
 
 def sampled_loss(problem, log_zeta, *, temperature=1.0, log_masses, **changed):
+    rows = problem.demonstrations, problem.trajectories
+    sampled = tuple(log_zeta_at(problem.sampled, x) for x in rows)
     given = {
         "expert_returns": jnp.sum(problem.demonstrations.rewards, axis=1),
         "nominal_returns": jnp.sum(problem.trajectories.rewards, axis=1),
@@ -187,15 +189,18 @@ def sampled_loss(problem, log_zeta, *, temperature=1.0, log_masses, **changed):
         given["nominal_returns"],
         horizon=HORIZON,
         temperature=temperature,
+        sampled=sampled,
         log_masses=log_masses,
     )[0]
 
 
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 @pytest.mark.parametrize("temperature", [1.0, 0.4])
-def test_weights_of_the_model_give_the_exact_gradient(dynamics, temperature):
+def test_weights_by_return_give_the_exact_gradient(dynamics, temperature):
     problem = constraint_problem(1, dynamics)
-    masses = problem.trajectories.log_dynamics + OUTWEIGHS
+    sampled = log_zeta_at(problem.sampled, problem.trajectories)
+    sampled = jnp.sum(sampled, axis=1, where=problem.trajectories.mask)
+    masses = problem.trajectories.log_dynamics + sampled + OUTWEIGHS
     found = jax.grad(
         lambda z: sampled_loss(problem, z, temperature=temperature, log_masses=masses)
     )(problem.improved)
@@ -211,7 +216,7 @@ def test_what_earns_less_than_the_demonstrators_is_not_forbidden():
             lambda z, r=r: sampled_loss(
                 problem, z, log_masses=equally, nominal_returns=jnp.full(rows, r)
             )
-        )(jnp.zeros((3, 2)))
+        )(problem.sampled)
         for r in (-60.0, 60.0)
     )
     # Demonstrations that are equally allowed are as likely as each other.

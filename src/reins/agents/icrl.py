@@ -84,6 +84,10 @@ class BackwardStep:
         1 prints (each step then costs a batch, and the agent does not learn from it).
       weighting: see `step_weights`; `none` switches importance sampling off.
       stop: early stop before a step; None switches it off.
+      cooling: phases over which the temperature of weights by return falls to its
+        own, as cooling/k in the k-th. An agent that still learns earns little whatever
+        it does, and what it breaks would be forbidden only once it has become good at
+        breaking it.
       regulariser: δ of S2 (8), nats per unit of ζ.
       regulariser_form: see `regulariser_loss`.
     """
@@ -92,6 +96,7 @@ class BackwardStep:
     steps: int = 10
     nominal: Literal["once", "afresh"] = "once"
     weighting: Weighting = "trajectory"
+    cooling: int = 0
     stop: StopRule | None = dataclasses.field(default_factory=StopRule)
     regulariser: float = 0.0
     regulariser_form: Literal["step-mean", "trajectory-sum"] = "step-mean"
@@ -134,13 +139,19 @@ def constraint_learner(
       backward: how ζ is improved.
       objective: of ζ.
       forward: what the agent gets of ζ; see `Forward`.
-      temperature: α, units of reward per nat, for `log-reward` and the weights of
-        the `model`.
+      temperature: α, units of reward per nat, for `log-reward` and the weights by
+        return.
     """
     afresh = backward.nominal == "afresh"
     period = backward.forward_updates + (backward.steps if afresh else 0)
 
-    def loss(zeta: Constraint, sampled: Constraint, nominal: Pairs, log_masses: Array):
+    def loss(
+        zeta: Constraint,
+        sampled: Constraint,
+        nominal: Pairs,
+        log_masses: Array,
+        phase: Array,
+    ) -> tuple[Array, Array]:
         pairs = (expert.observations, expert.actions)
         nominal_pairs = (nominal.observations, nominal.actions)
         if objective == "cross-entropy":
@@ -153,14 +164,15 @@ def constraint_learner(
         expert_terms = (zeta.log_zeta(*pairs), expert.mask)
         nominal_terms = (zeta.log_zeta(*nominal_pairs), nominal.mask)
         weight = jnp.ones(())
-        if backward.weighting == "model":
+        if backward.weighting == "return":
             value, info = sampled_likelihood_loss(
                 *expert_terms,
-                expert.returns,
+                _returns(expert),
                 *nominal_terms,
-                nominal.returns,
+                _returns(nominal),
                 horizon=horizon,
-                temperature=temperature,
+                temperature=temperature * jnp.maximum(1.0, backward.cooling / phase),
+                sampled=(sampled.log_zeta(*pairs), sampled.log_zeta(*nominal_pairs)),
                 log_masses=log_masses,
             )
             weight = info["nominal_weight"]
@@ -185,7 +197,11 @@ def constraint_learner(
         counted = there | ~jnp.any(there)
         log_masses = jnp.where(counted, -jnp.log(jnp.sum(counted)), -jnp.inf)
         (value, weight), gradients = jax.value_and_grad(loss, has_aux=True)(
-            state.constraint, state.sampled, nominal, log_masses
+            state.constraint,
+            state.sampled,
+            nominal,
+            log_masses,
+            1.0 + state.batches // period,
         )
         pairs = (nominal.observations, nominal.actions)
         moved = state.constraint.log_zeta(*pairs) - state.sampled.log_zeta(*pairs)
@@ -193,8 +209,9 @@ def constraint_learner(
         stop, report = stop_quantities(
             log_ratios, log_masses, backward.stop or StopRule()
         )
-        unweighted = objective == "cross-entropy" or backward.weighting == "model"
-        if backward.stop is None or unweighted:  # by how ζ has moved
+        # Weights by return vanish by themselves where ζ has moved far.
+        unstopped = objective == "cross-entropy" or backward.weighting == "return"
+        if backward.stop is None or unstopped:
             stop = jnp.asarray(False)
         stopped = state.stopped | stop
         improved, optimizer_state = descend(
@@ -362,6 +379,16 @@ def gail_constraint(
         forward="log-reward",
         temperature=temperature,
     )
+
+
+def _returns(pairs: Pairs) -> Array:
+    if pairs.returns is None:
+        raise ConfigError(
+            "weights by return were asked for, and trajectories came without their "
+            "returns, by which they are weighed. Give `Pairs` their `returns`, or "
+            "choose another weighting."
+        )
+    return pairs.returns
 
 
 def _when(

@@ -8,14 +8,14 @@ from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, ScalarLike
 
 from reins.weights import effective_sample_size, normalised_weights
 
 StepWeighting = Literal["trajectory", "step-pooled", "step-time", "none"]
 WEIGHTINGS: tuple[StepWeighting, ...] = get_args(StepWeighting)
-Weighting = Literal["model", "trajectory", "step-pooled", "step-time", "none"]
-"""`model` is `sampled_likelihood_loss`, the others are of `step_weights`."""
+Weighting = Literal["return", "trajectory", "step-pooled", "step-time", "none"]
+"""`return` is `sampled_likelihood_loss`, the others are of `step_weights`."""
 
 
 def step_weights(
@@ -118,57 +118,60 @@ def sampled_likelihood_loss(
     nominal_returns: Float[Array, " M"],
     *,
     horizon: int,
-    temperature: float,
+    temperature: ScalarLike,
+    sampled: tuple[Float[Array, "N T"], Float[Array, "M H"]] | None = None,
     log_masses: Float[Array, " M"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """−[ mean_expert Σ_t log ζ − log Σ_j m_j exp(R_j/α + Σ_t log ζ) ] / horizon.
+    """−[ mean_expert Σ_t log ζ − log Σ_j m_j exp(R_j/α) Π_t ω ] / horizon.
 
     j runs over the agent's trajectories and over the demonstrations, half of the mass
-    each: samples of the partition function, weighted by the model itself rather than by
-    how ζ has moved. Demonstrations are draws of what is modelled, and R of each is their
-    mean. What earns less than the demonstrators did needs no rule that
-    forbids it, and has almost no weight; what Π ζ has ruled out has none, so that ζ is
-    not driven on without end, and needs no trust region.
+    each: samples of the partition function. The agent's are taken for draws that obey
+    ζ_sampled and are not yet good at what is paid for: exp(R/α) makes up for that, and
+    ω = ζ/ζ_sampled for what ζ has moved since. So what earns less than the
+    demonstrators did, and needs no rule that forbids it, has little weight; and so has
+    what ω has ruled out, by which a phase ends of itself. Demonstrations are draws of
+    what is modelled, and R of each is their mean.
 
     Source: S2 (5)-(7), with the demonstrations among the samples as in guided cost
     learning (Finn, Levine and Abbeel 2016).
     Target: log-likelihood of the demonstrations under π(τ) ∝ exp(R/α) Π ζ, divided by
-    the horizon; exact when the rows enumerate the trajectories with masses equal to
-    their dynamics' probabilities, and biased where they are an agent's, by as much as
-    the agent prefers some trajectories of one return to others.
+    the horizon, up to a constant; its gradient is exact when the agent's rows enumerate
+    the trajectories with masses p(τ) Π ζ_sampled that outweigh the demonstrations'.
     Identities: demonstrations that outweigh all else, and are equally allowed, leave
     gradient 0.
 
     Args:
       expert_returns, nominal_returns: R of each row, over the same steps, in reward.
       temperature: α, units of reward per nat.
+      sampled: log ζ_sampled of the demonstrations' and the agent's steps; 0 if None.
       log_masses: of the agent's rows; −log M when not said, −inf for none.
       others: as `constraint_likelihood_loss`.
-    Returns: the loss, and info with `ess` of the weights, in trajectories.
+    Returns: the loss, and info with `ess` of the weights, in trajectories, and
+      `nominal_weight`, the agent's share of the weight.
     """
     n, m = expert_log_zeta.shape[0], nominal_log_zeta.shape[0]
     if log_masses is None:
         log_masses = jnp.full(m, -jnp.log(m))
+    before = sampled or (jnp.zeros(()), jnp.zeros(()))
 
     def totals(log_zeta: Array, mask: Array) -> Array:
         return jnp.sum(jnp.where(mask, log_zeta, 0.0), axis=1)
 
-    expert = totals(expert_log_zeta, expert_mask)
-    nominal = totals(nominal_log_zeta, nominal_mask)
     log_weights = jnp.concatenate(
         [
-            jnp.mean(expert_returns) / temperature + expert - jnp.log(n),
-            nominal_returns / temperature + nominal + log_masses,
+            jnp.mean(expert_returns) / temperature
+            + totals(expert_log_zeta - before[0], expert_mask)
+            - jnp.log(n),
+            nominal_returns / temperature
+            + totals(nominal_log_zeta - before[1], nominal_mask)
+            + log_masses,
         ]
     )
     partition = jax.nn.logsumexp(log_weights)
-    info = {
-        "ess": effective_sample_size(jax.lax.stop_gradient(log_weights)),
-        "nominal_weight": jax.lax.stop_gradient(
-            jnp.exp(jax.nn.logsumexp(log_weights[n:]) - partition)
-        ),
-    }
-    return (partition - jnp.mean(expert)) / horizon, info
+    nominal = jnp.exp(jax.nn.logsumexp(log_weights[n:]) - partition)
+    info = {"ess": effective_sample_size(log_weights), "nominal_weight": nominal}
+    expert = jnp.mean(totals(expert_log_zeta, expert_mask))
+    return (partition - expert) / horizon, jax.lax.stop_gradient(info)
 
 
 def regulariser_loss(

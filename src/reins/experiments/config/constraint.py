@@ -31,7 +31,7 @@ class ConstraintConfig:
     """What the agent gets: cost 1 - zeta; that less what it is in the demonstrations;
     or reward r + temperature * log zeta."""
     temperature: float = 1.0
-    """Units of reward per nat of log zeta, for log-reward and model."""
+    """Units of reward per nat of log zeta, for log-reward and weights by return."""
     forward_updates: int = 2
     """Agent updates from one backward phase to the next."""
     backward_steps: int = 10
@@ -39,8 +39,10 @@ class ConstraintConfig:
     nominal: Literal["once", "afresh"] = "once"
     """Sample nominal episodes once for a phase, or afresh for each of its steps."""
     weighting: Weighting = "trajectory"
-    """Importance weights of nominal steps; none switches them off. With model, the
-    demonstrations are samples too, and each weighs exp(return / temperature) * zeta."""
+    """Importance weights of nominal steps; none switches them off. With return, the
+    demonstrations are samples too, and each weighs exp(return / temperature)."""
+    cooling: int = 0
+    """Phases over which the temperature of weights by return falls to its own."""
     early_stop: Literal["exact", "printed", "off"] = "exact"
     """Early stop of a backward phase: exact KLs, S2 (12) as printed, or none."""
     kl_old_new: float | None = None
@@ -81,6 +83,7 @@ class ConstraintConfig:
             steps=self.backward_steps,
             nominal=self.nominal,
             weighting=self.weighting,
+            cooling=self.cooling,
             stop=rule,
             regulariser=self.regulariser,
             regulariser_form=self.regulariser_form,
