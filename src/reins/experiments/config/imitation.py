@@ -25,7 +25,7 @@ class ImitationConfig:
     """gail: units of the hidden layers of D (ReLU)."""
     discriminator_learning_rate: float = 1e-3
     """gail: step size of Adam for D."""
-    discriminator_steps: int = 1
+    discriminator_steps: int = 5
     """gail: steps of D before every update of the agent."""
     discriminator_decay: float = 0.0
     """gail: pull of D's weights towards 0 (AdamW)."""
