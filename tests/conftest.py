@@ -1,7 +1,22 @@
-"""Hypothesis: the same examples every time, no deadline (the first one compiles)."""
+"""Before anything else: where compiled code is kept, and the same examples every time.
+
+Tests compile the same small programs again and again, in this process and in others
+that they start; each worker keeps what it has compiled, from one run to the next.
+"""
+
+import os
+from pathlib import Path
 
 import hypothesis
 
+KEPT = Path(__file__).parents[1] / ".pytest_cache" / "jax"
+os.environ |= {
+    "JAX_COMPILATION_CACHE_DIR": str(KEPT / os.environ.get("PYTEST_XDIST_WORKER", "")),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+
+# No deadline, as the first example compiles.
 hypothesis.settings.register_profile(
     "reins", deadline=None, derandomize=True, database=None, max_examples=40
 )

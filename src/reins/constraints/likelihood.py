@@ -129,16 +129,15 @@ def sampled_likelihood_loss(
     ζ_sampled and are not yet good at what is paid for: exp(R/α) makes up for that, and
     ω = ζ/ζ_sampled for what ζ has moved since. So what earns less than the
     demonstrators did, and needs no rule that forbids it, has little weight; and so has
-    what ω has ruled out, by which a phase ends of itself. Demonstrations are draws of
-    what is modelled, and R of each is their mean.
+    what ω has ruled out, by which a phase ends of itself. The demonstrations, being
+    draws of what is modelled, count alike: as one, by the means of R and of log ω.
 
     Source: S2 (5)-(7), with the demonstrations among the samples as in guided cost
     learning (Finn, Levine and Abbeel 2016).
     Target: log-likelihood of the demonstrations under π(τ) ∝ exp(R/α) Π ζ, divided by
     the horizon, up to a constant; its gradient is exact when the agent's rows enumerate
     the trajectories with masses p(τ) Π ζ_sampled that outweigh the demonstrations'.
-    Identities: demonstrations that outweigh all else, and are equally allowed, leave
-    gradient 0.
+    Identities: demonstrations that outweigh all else leave gradient 0.
 
     Args:
       expert_returns, nominal_returns: R of each row, over the same steps, in reward.
@@ -146,30 +145,30 @@ def sampled_likelihood_loss(
       sampled: log ζ_sampled of the demonstrations' and the agent's steps; 0 if None.
       log_masses: of the agent's rows; −log M when not said, −inf for none.
       others: as `constraint_likelihood_loss`.
-    Returns: the loss, and info with `ess` of the weights, in trajectories, and
-      `nominal_weight`, the agent's share of the weight.
+    Returns: the loss, and info with `ess` of the agent's weights, in trajectories, and
+      `nominal_weight`, their share of all weight.
     """
-    n, m = expert_log_zeta.shape[0], nominal_log_zeta.shape[0]
     if log_masses is None:
+        m = nominal_log_zeta.shape[0]
         log_masses = jnp.full(m, -jnp.log(m))
     before = sampled or (jnp.zeros(()), jnp.zeros(()))
 
     def totals(log_zeta: Array, mask: Array) -> Array:
         return jnp.sum(jnp.where(mask, log_zeta, 0.0), axis=1)
 
-    log_weights = jnp.concatenate(
-        [
-            jnp.mean(expert_returns) / temperature
-            + totals(expert_log_zeta - before[0], expert_mask)
-            - jnp.log(n),
-            nominal_returns / temperature
-            + totals(nominal_log_zeta - before[1], nominal_mask)
-            + log_masses,
-        ]
+    moved = jnp.mean(totals(expert_log_zeta - before[0], expert_mask))
+    demonstrated = jnp.mean(expert_returns) / temperature + moved
+    log_weights = (
+        nominal_returns / temperature
+        + totals(nominal_log_zeta - before[1], nominal_mask)
+        + log_masses
     )
-    partition = jax.nn.logsumexp(log_weights)
-    nominal = jnp.exp(jax.nn.logsumexp(log_weights[n:]) - partition)
-    info = {"ess": effective_sample_size(log_weights), "nominal_weight": nominal}
+    agents = jax.nn.logsumexp(log_weights)
+    partition = jnp.logaddexp(demonstrated, agents)
+    info = {
+        "ess": effective_sample_size(log_weights),
+        "nominal_weight": jnp.exp(agents - partition),
+    }
     expert = jnp.mean(totals(expert_log_zeta, expert_mask))
     return (partition - expert) / horizon, jax.lax.stop_gradient(info)
 
