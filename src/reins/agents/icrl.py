@@ -50,7 +50,11 @@ relative-cost  1 − ζ, less its mean over the demonstrations: budget 0 then as
 log-reward     r + α log ζ.
 """
 LOG_ZETA_FLOOR = -11.5
-"""log ζ in a reward is cut here (ζ = 1e-5, as in 2021), so that it stays finite."""
+"""ζ = 1e-5, as in 2021, is forbidden enough.
+
+log ζ in a reward is cut here, so that it stays finite; and weights by return push what
+the agent does no further down, though always what the demonstrators do back up.
+"""
 
 
 class ConstraintState(NamedTuple):
@@ -165,10 +169,12 @@ def constraint_learner(
         nominal_terms = (zeta.log_zeta(*nominal_pairs), nominal.mask)
         weight = jnp.ones(())
         if backward.weighting == "return":
+            nominal_log_zeta = jnp.maximum(nominal_terms[0], LOG_ZETA_FLOOR)
             value, info = sampled_likelihood_loss(
                 *expert_terms,
                 _returns(expert),
-                *nominal_terms,
+                nominal_log_zeta,
+                nominal.mask,
                 _returns(nominal),
                 horizon=horizon,
                 temperature=temperature * jnp.maximum(1.0, backward.cooling / phase),
