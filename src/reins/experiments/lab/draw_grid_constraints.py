@@ -25,7 +25,8 @@ def draw_grid_constraints(study: Study) -> Figure:
     Args: `study` is what `grid_constraints_study` returns.
     """
     figure = Figure(figsize=(9.2, 5.6), layout="constrained")
-    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=(1.15, 1.0)))
+    halves = figure.add_gridspec(2, 1, height_ratios=(1.15, 1.0))
+    above, below = (figure.add_subfigure(half) for half in halves)
     layout = published_grid()
     names = ["planted", "MLCI", *(f"network, {seen}" for seen in SEEN)]
     for axes, name in zip(above.subplots(1, len(names)), names, strict=True):

@@ -43,7 +43,7 @@ from reins.tabular import (
 )
 
 AT_ONCE = 10
-"""Networks that learn side by side; a hundred never came back from XLA on 2 cores."""
+"""Networks that learn side by side."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,4 +240,7 @@ def _learned(
             settings=settings,
         )
 
-    return jax.vmap(one)(data, keys)
+    # Nothing else may be in flight: on 2 cores XLA's threads have waited for each other
+    # for ever, when small programs were queued around this one.
+    data, keys = jax.block_until_ready((data, keys))
+    return jax.block_until_ready(jax.vmap(one)(data, keys))
