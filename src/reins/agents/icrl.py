@@ -178,7 +178,7 @@ def constraint_learner(
                 _returns(nominal),
                 horizon=horizon,
                 temperature=temperature * jnp.maximum(1.0, backward.cooling / phase),
-                sampled=(sampled.log_zeta(*pairs), sampled.log_zeta(*nominal_pairs)),
+                sampled_log_zeta=sampled.log_zeta(*nominal_pairs),
                 log_masses=log_masses,
             )
             weight = info["nominal_weight"]

@@ -119,30 +119,31 @@ def sampled_likelihood_loss(
     *,
     horizon: int,
     temperature: ScalarLike,
-    sampled: tuple[Float[Array, "N T"], Float[Array, "M H"]] | None = None,
+    sampled_log_zeta: Float[Array, "M H"] | None = None,
     log_masses: Float[Array, " M"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """−[ mean_expert Σ_t log ζ − log Σ_j m_j exp(R_j/α) Π_t ω ] / horizon.
+    """−[ mean_expert Σ_t log ζ − log Σ_j m_j exp(R_j/α) Π_t ω_j ] / horizon.
 
     j runs over the agent's trajectories and over the demonstrations, half of the mass
     each: samples of the partition function. The agent's are taken for draws that obey
     ζ_sampled and are not yet good at what is paid for: exp(R/α) makes up for that, and
-    ω = ζ/ζ_sampled for what ζ has moved since. So what earns less than the
+    ω = ζ/ζ_sampled for what ζ has moved since. The demonstrations are draws of what is
+    modelled whatever ζ is: together exp(R̄/α), a constant. So what earns less than the
     demonstrators did, and needs no rule that forbids it, has little weight; and so has
-    what ω has ruled out, by which a phase ends of itself. The demonstrations, being
-    draws of what is modelled, count alike: as one, by the means of R and of log ω.
+    what ω has ruled out, by which a phase ends of itself.
 
     Source: S2 (5)-(7), with the demonstrations among the samples as in guided cost
     learning (Finn, Levine and Abbeel 2016).
     Target: log-likelihood of the demonstrations under π(τ) ∝ exp(R/α) Π ζ, divided by
     the horizon, up to a constant; its gradient is exact when the agent's rows enumerate
     the trajectories with masses p(τ) Π ζ_sampled that outweigh the demonstrations'.
-    Identities: demonstrations that outweigh all else leave gradient 0.
+    Identities: where demonstrations outweigh all else, what is left is their own
+    log ζ, and nothing is forbidden.
 
     Args:
       expert_returns, nominal_returns: R of each row, over the same steps, in reward.
       temperature: α, units of reward per nat.
-      sampled: log ζ_sampled of the demonstrations' and the agent's steps; 0 if None.
+      sampled_log_zeta: of the agent's steps; 0 when not said.
       log_masses: of the agent's rows; −log M when not said, −inf for none.
       others: as `constraint_likelihood_loss`.
     Returns: the loss, and info with `ess` of the agent's weights, in trajectories, and
@@ -151,18 +152,14 @@ def sampled_likelihood_loss(
     if log_masses is None:
         m = nominal_log_zeta.shape[0]
         log_masses = jnp.full(m, -jnp.log(m))
-    before = sampled or (jnp.zeros(()), jnp.zeros(()))
+    before = 0.0 if sampled_log_zeta is None else sampled_log_zeta
 
     def totals(log_zeta: Array, mask: Array) -> Array:
         return jnp.sum(jnp.where(mask, log_zeta, 0.0), axis=1)
 
-    moved = jnp.mean(totals(expert_log_zeta - before[0], expert_mask))
-    demonstrated = jnp.mean(expert_returns) / temperature + moved
-    log_weights = (
-        nominal_returns / temperature
-        + totals(nominal_log_zeta - before[1], nominal_mask)
-        + log_masses
-    )
+    demonstrated = jnp.mean(expert_returns) / temperature
+    moved = totals(nominal_log_zeta - before, nominal_mask)
+    log_weights = nominal_returns / temperature + moved + log_masses
     agents = jax.nn.logsumexp(log_weights)
     partition = jnp.logaddexp(demonstrated, agents)
     info = {
