@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -173,6 +174,7 @@ def identifiable_grids(count: int, *, key: int = 0, least: float = 0.01) -> Draw
     return Draws(layouts, drawn, *left_out.values())
 
 
+@partial(jax.jit, static_argnames="horizon")
 def grid_log_partition(
     following: Int[Array, "S A"],
     log_weights: Float[Array, "S A"],

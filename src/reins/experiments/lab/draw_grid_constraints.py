@@ -30,7 +30,7 @@ def draw_grid_constraints(study: Study) -> Figure:
     layout = published_grid()
     names = ["planted", "MLCI", *(f"network, {seen}" for seen in SEEN)]
     for axes, name in zip(above.subplots(1, len(names)), names, strict=True):
-        _map(axes, layout, study.fields[name], study.fields["counted"])
+        _map(axes, layout, study.fields[name], study.fields["reached"])
         axes.set_title(name, fontsize=9)
     left, middle, right = below.subplots(1, 3)
     _exact(left, study, published=True)
@@ -40,13 +40,16 @@ def draw_grid_constraints(study: Study) -> Figure:
 
 
 def _map(
-    axes: Axes, layout: GridLayout, costs: np.ndarray, counted: np.ndarray
+    axes: Axes, layout: GridLayout, costs: np.ndarray, reached: np.ndarray
 ) -> None:
-    """Median costs: of entering each cell, and, below, of making each move."""
+    """Median costs: of entering each cell, and, below, of making each move.
+
+    Over steps from `reached` cells; what cannot be entered from these is left white.
+    """
     arrived = next_cells(layout.height, layout.width)
     cells = np.full(layout.cells, np.nan)
     for cell in range(layout.cells):
-        into = counted & (arrived == cell)
+        into = reached[:, None] & (arrived == cell)
         if into.any():
             cells[cell] = np.median(costs[into])
     grid = cells.reshape(layout.height, layout.width)
@@ -62,7 +65,7 @@ def _map(
         axes.text(column, row, letter, ha="center", va="center", fontsize=8)
     for i, (up, across) in enumerate(MOVES.values()):
         x = i * (layout.width - 1) / (len(MOVES) - 1)
-        cost = np.median(costs[:, i][counted[:, i]])
+        cost = np.median(costs[reached, i])
         box = Rectangle((x - 0.5, -STRIP - 0.5), 1.0, 1.0, color=SHADES(cost))
         axes.add_patch(box)
         length = 0.35 / np.hypot(up, across)

@@ -124,7 +124,7 @@ def grid_constraints_study(
         rows += networks
         advance(0.2, "the network")
     fields = {
-        "counted": truths[PUBLISHED].counted,
+        "reached": truths[PUBLISHED].reached,
         "planted": truths[PUBLISHED].breaks.astype(float),
         "MLCI": map_of(published, found[PUBLISHED]),
         **{f"network, {seen}": maps[seen] for seen in SEEN},

@@ -27,15 +27,17 @@ class Truth(NamedTuple):
       planted: the items that hold.
       passes: of the trajectories that break none.
       breaks: whether the step (s, a) breaks a rule: by its move, or by where it leads.
-      counted: steps to score: from cells that trajectories without a breach visit, and
-        taken at least `OFTEN` times an episode by somebody who knows no rule. Of others
-        demonstrations say next to nothing.
+      reached: cells that trajectories without a breach are in before they end.
+      counted: steps to score: from these cells, and taken at least `OFTEN` times an
+        episode by somebody who knows no rule. Of others demonstrations say next to
+        nothing.
     """
 
     problem: RuleProblem
     planted: Bool[np.ndarray, " I"]
     passes: Passes
     breaks: Bool[np.ndarray, "S A"]
+    reached: Bool[np.ndarray, " S"]
     counted: Bool[np.ndarray, "S A"]
 
 
@@ -44,12 +46,12 @@ def truth_of(layout: GridLayout) -> Truth:
     problem = layout.problem()
     planted = layout.chosen(layout.planted)
     passes = model_passes(model_without(problem, planted))
-    there = np.asarray(jnp.sum(passes.states[:-1], axis=0)) > 0
-    there &= ~np.asarray(problem.mdp.terminal)
+    reached = np.asarray(jnp.sum(passes.states[:-1], axis=0)) > 0
+    reached &= ~np.asarray(problem.mdp.terminal)
     breaks = broken_steps(layout, planted)
     nominal = model_passes(model_without(problem, np.zeros_like(planted)))
-    counted = there[:, None] & (np.asarray(nominal.visits) >= OFTEN)
-    return Truth(problem, planted, passes, breaks, counted)
+    counted = reached[:, None] & (np.asarray(nominal.visits) >= OFTEN)
+    return Truth(problem, planted, passes, breaks, reached, counted)
 
 
 def broken_steps(
