@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from reins.constraints import constraint_likelihood_loss
-from reins.constraints.likelihood import Weighting
+from reins.constraints.likelihood import StepWeighting
 from reins.tabular import (
     AllTrajectories,
     TabularMDP,
@@ -91,7 +91,7 @@ def every_sequence(mdp: TabularMDP) -> AllTrajectories:
 
 
 def likelihood_gradient(
-    case: Case, log_masses: Float[Array, " N"], weighting: Weighting
+    case: Case, log_masses: Float[Array, " N"], weighting: StepWeighting
 ) -> Float[Array, "S A"]:
     """The estimate at `improved`, from nominal rows of these masses.
 
