@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, ScalarLike
 
-from reins.constraints.likelihood import Weighting
+from reins.constraints.likelihood import StepWeighting
 from reins.divergences import total_variation
 from reins.lab.studies.constraint_cases import (
     ACTIONS,
@@ -35,7 +35,7 @@ SHARPNESS = (1.0, 2.0, 4.0)
 
 
 @partial(jax.jit, static_argnums=1)
-def relative_errors(cases: Case, weighting: Weighting) -> Float[Array, " P"]:
+def relative_errors(cases: Case, weighting: StepWeighting) -> Float[Array, " P"]:
     """‖ĝ − g‖/‖g‖ on every problem, with all trajectories and their masses."""
 
     def error(case: Case) -> Array:
@@ -59,7 +59,7 @@ def log_shares(counts: np.ndarray) -> Float[Array, "*batch N"]:
 
 
 def sampled_errors(
-    cases: Case, log_masses: Float[Array, "P D N"], weighting: Weighting
+    cases: Case, log_masses: Float[Array, "P D N"], weighting: StepWeighting
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Error, bias and deviation over D draws, relative to ‖g‖, on every problem.
 
@@ -77,7 +77,7 @@ def sampled_errors(
 
 @partial(jax.jit, static_argnames="weighting")
 def _estimates(
-    cases: Case, log_masses: Float[Array, "P D N"], *, weighting: Weighting
+    cases: Case, log_masses: Float[Array, "P D N"], *, weighting: StepWeighting
 ) -> Float[Array, "P D S A"]:
     estimate = partial(likelihood_gradient, weighting=weighting)
     return jax.vmap(jax.vmap(estimate, in_axes=(None, 0)))(cases, log_masses)
