@@ -459,6 +459,7 @@ def test_the_policy_is_the_agents(request, name):
         ({"forward_updates": 0}, "found 0 and 10"),
         ({"steps": 0}, "found 10 and 0"),
         ({"regulariser": -0.5}, "found -0.5"),
+        ({"cooling": -1}, "over -1 phases"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong, found):

@@ -111,6 +111,11 @@ class BackwardStep:
                 "constraint learning needs at least one forward update and one "
                 f"backward step; found {self.forward_updates} and {self.steps}."
             )
+        if self.cooling < 0:
+            raise ConfigError(
+                f"cooling over {self.cooling} phases was asked for; choose 0 for none, "
+                "or how many phases it should take."
+            )
         if self.regulariser < 0:
             raise ConfigError(
                 f"the regulariser must not be negative; found {self.regulariser}: it "
