@@ -351,15 +351,16 @@ def test_whole_episodes_of_a_rollout(script):
     _, batch = scripted_batch()
     pairs = quick_jit(lambda x: whole_episodes(x, horizon=4))(batch)
     found = []
-    for observations, actions, mask in zip(*map(np.asarray, pairs), strict=True):
+    for observations, actions, mask, total in zip(*map(np.asarray, pairs), strict=True):
         if mask.any():
-            found.append((observations[mask], actions[mask]))
+            found.append((observations[mask], actions[mask], total))
     expected = slow_whole_episodes(script.batch, 4)
     assert len(found) == len(expected) > 8
-    for (observations, actions), (row, first, stop) in zip(
+    for (observations, actions, total), (row, first, stop) in zip(
         found, expected, strict=True
     ):
         batch = script.batch
+        np.testing.assert_allclose(total, batch.rewards[row, first:stop].sum(), 1e-5)
         np.testing.assert_array_equal(observations, batch.observations[row, first:stop])
         np.testing.assert_array_equal(actions, batch.actions[row, first:stop])
         label, step = Script.numbers(observations)

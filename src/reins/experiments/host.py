@@ -350,8 +350,10 @@ def _policies(state: SeedState) -> list[Any]:
     return [structure.unflatten(of_one) for of_one in zip(*leaves, strict=True)]
 
 
-def _at_hand(x: Array) -> bool:
+def _at_hand(x: Any) -> bool:
     """Whether numpy reads an array where it lies."""
+    if isinstance(x, np.ndarray):
+        return True
     return all(device.platform == "cpu" for device in x.devices())
 
 
