@@ -41,6 +41,7 @@ from benchmarks.ours import train_config  # noqa: E402
 from benchmarks.sac import SETTINGS  # noqa: E402
 from benchmarks.turns import cpu_model, load, ratio  # noqa: E402
 from reins.agents import uniform_prior  # noqa: E402
+from reins.agents.replaying import least_q  # noqa: E402
 from reins.agents.soft_losses import AtStates, policy_loss  # noqa: E402
 from reins.data.replay import sample_replay  # noqa: E402
 from reins.experiments.build import build  # noqa: E402
@@ -124,15 +125,14 @@ def gradients_of(state: Any, critics: int) -> Callable[..., tuple[Any, Any]]:
     alpha = state.temperature.multiplier
 
     def unused() -> Any:
-        raise NotImplementedError
+        raise AssertionError("the forward KL by samples asks for no table of actions")
 
     def loss(policy: Any, key: jax.Array, m: int, k: int) -> Any:
         state_key, action_key = jax.random.split(key)
         seen = sample_replay(state.replay, state_key, m).observations
 
         def q_of(actions: jax.Array) -> jax.Array:
-            each = [critic(seen, actions) for critic in state.critics[:critics]]
-            return jnp.min(jnp.stack(each), axis=0)
+            return least_q(state.critics[:critics], seen, actions, discrete=False)
 
         at = AtStates(seen, q_of, unused, lambda a: prior.log_prob((), seen, a), unused)
         told: Any = {"action_samples": k, "temperature": alpha}
