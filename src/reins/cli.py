@@ -19,10 +19,12 @@ from reins.experiments.config import (
     AGENTS,
     EXPERIMENTS,
     METHODS,
+    PRESETS,
     EnvConfig,
     LearnConfig,
     RunConfig,
     TrainConfig,
+    gathered,
 )
 from reins.experiments.files import (
     load_demonstrations,
@@ -54,7 +56,7 @@ Common = Annotated[Output, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsO
 
 @dataclasses.dataclass(frozen=True)
 class List:
-    """Name agents, environments, methods, demonstrations and experiments."""
+    """Name agents, environments, methods, demonstrations, presets and experiments."""
 
     output: Common = dataclasses.field(default_factory=Output)
 
@@ -296,7 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # `mine:Mine-v0` is found in the folder where one works, as by `python -m`.
     sys.path.append(os.getcwd())
     try:
-        command = tyro.cli(Command, args=arguments, prog="reins", description=__doc__)
+        command = _parsed(sys.argv[1:] if arguments is None else list(arguments))
         terminal = Terminal(quiet=command.output.json or command.output.quiet)
         summary = _carry_out(command, command.output.out, terminal)
     except ReinsError as error:
@@ -311,6 +313,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command.output.json:
         print(json.dumps(summary, indent=2))
     return 2 if summary.get("errors") or summary.get("failures") else 0
+
+
+def _parsed(words: list[str]) -> Any:
+    """The command that was asked for; a preset's settings are the defaults of its."""
+    told = {name: _said(words, f"--{name}") for name in ("preset", "env")}
+    default: Any = None
+    if words[:1] == ["train"] and None not in told.values():
+        told["agent"] = next((w for w in words[1:] if w in AGENTS), "ppo")
+        default = Train(gathered(TrainConfig, told))
+    if words[:1] == ["learn-constraint"]:
+        told["demonstrations"] = _said(words, "--demonstrations")
+        if None not in told.values():
+            told["method"] = _said(words, "--method") or "icrl"
+            default = LearnConstraint(gathered(LearnConfig, told))
+    if default is None:  # no preset, or too little is said, which is complained of
+        return tyro.cli(Command, args=words, prog="reins", description=__doc__)
+    return tyro.cli(
+        type(default), args=words[1:], prog=f"reins {words[0]}", default=default
+    )
+
+
+def _said(words: Sequence[str], option: str) -> str | None:
+    """The value of an option, before anything is parsed."""
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        if word == option:
+            return following
+        if word.startswith(f"{option}="):
+            return word.removeprefix(f"{option}=")
+    return None
 
 
 def _carry_out(command: Any, out: Path | None, terminal: Terminal) -> dict[str, Any]:
@@ -387,6 +418,7 @@ def _list(out: Path | None, terminal: Terminal) -> dict[str, Any]:
             **{name: entry.summary for name, entry in {**ENVS, **HOST_ENVS}.items()},
         },
         "demonstrations": {name: _describe(name) for name in shipped_demonstrations()},
+        "presets": {name: preset.summary for name, preset in PRESETS.items()},
         "experiments": EXPERIMENTS,
     }
     terminal.show(*[names_table(title, names) for title, names in sections.items()])

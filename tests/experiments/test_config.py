@@ -3,7 +3,6 @@ import json
 import pytest
 
 from reins.errors import ConfigError
-from reins.experiments.api import gathered
 from reins.experiments.config import (
     ConstraintConfig,
     CostConfig,
@@ -15,6 +14,7 @@ from reins.experiments.config import (
     TrainConfig,
     command_line,
     from_record,
+    gathered,
     to_record,
 )
 

@@ -55,8 +55,22 @@ def test_demonstrations_come_back_as_they_were(tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
-def test_the_shipped_demonstrations_obey_the_rule_and_are_optimal():
-    assert list(shipped_demonstrations()) == ["lapgridworld"]
+@pytest.mark.parametrize("name", shipped_demonstrations())
+def test_what_ships_is_small_and_says_where_it_comes_from(name):
+    file = shipped_demonstrations()[name]
+    assert file.stat().st_size < 1_000_000
+    assert "reins demonstrations make" in load_demonstrations(name).made_by
+
+
+def test_the_shipped_cheetahs_never_come_to_the_wall():
+    found = load_demonstrations("HalfCheetahWall")
+    assert found.env_id == "reins/HalfCheetahWall-v0"
+    assert found.lengths.tolist() == [1000] * 10
+    assert min(x[:, 0].min() for x in found.observations) > -3
+    assert found.returns.min() > 3_700
+
+
+def test_the_shipped_laps_obey_the_rule_and_are_optimal():
     found = load_demonstrations("lapgridworld")
     assert found.returns.tolist() == [60.0] * 20
     assert all((actions == 0).all() for actions in found.actions)

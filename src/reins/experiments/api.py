@@ -1,16 +1,14 @@
 """The commands as Python functions: the same names, settings and files."""
 
 import dataclasses
-import typing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from reins.constraints import Constraint
-from reins.errors import ConfigError, unknown_name
 from reins.experiments import run
-from reins.experiments.config import LearnConfig, TrainConfig
+from reins.experiments.config import LearnConfig, TrainConfig, gathered
 from reins.experiments.constraint_file import load_constraint
 from reins.experiments.load import LoadedAgent, load
 from reins.experiments.record import default_folder
@@ -103,36 +101,6 @@ def learn_constraint(
     """
     named = {"env": env, "demonstrations": str(demonstrations), "method": method}
     return _started(gathered(LearnConfig, {**named, **settings}), out, quiet)
-
-
-def gathered(kind: type, settings: dict[str, Any]) -> Any:
-    """A configuration from settings by name, whichever part of it they belong to.
-
-    Raises: ConfigError for a name that belongs to none, with the nearest one that does.
-    """
-    home = _homes(kind)
-    for name in settings:
-        if name not in home:
-            raise ConfigError(unknown_name("setting", name, home))
-    parts: dict[str, dict[str, Any]] = {}
-    for name, value in settings.items():
-        parts.setdefault(home[name], {})[name] = value
-    hints = typing.get_type_hints(kind)
-    own = parts.pop("", {})
-    return kind(**own, **{part: hints[part](**given) for part, given in parts.items()})
-
-
-def _homes(kind: type) -> dict[str, str]:
-    """Which part of a configuration each setting lies in; '' for none of them."""
-    hints = typing.get_type_hints(kind)
-    homes = {}
-    for field in dataclasses.fields(kind):
-        part = hints[field.name]
-        if dataclasses.is_dataclass(part):
-            homes |= {inner.name: field.name for inner in dataclasses.fields(part)}
-        else:
-            homes[field.name] = ""
-    return homes
 
 
 def _started(

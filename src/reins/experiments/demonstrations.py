@@ -48,7 +48,8 @@ def make(
 ) -> Summary:
     """Record a trained agent's episodes in a file; see `demonstrate`."""
     found = demonstrate(agent, episodes=episodes, seed=seed, key=key)
-    written = save_demonstrations(file, found)
+    made_with = {"versions": versions(found.env_id)}
+    written = save_demonstrations(file, found, about=made_with)
     terminal.say(
         f"{len(found.actions)} episodes, mean return {found.returns.mean():.1f}, "
         f"written to {written}."

@@ -18,8 +18,10 @@ from reins.experiments.config.commands import (
     TrainConfig,
 )
 from reins.experiments.config.constraint import ConstraintConfig
+from reins.experiments.config.gathered import gathered
 from reins.experiments.config.imitation import IMITATORS, ImitationConfig
 from reins.experiments.config.improvement import ImprovementConfig
+from reins.experiments.config.presets import PRESETS
 from reins.experiments.config.record import (
     COMMANDS,
     command_line,
@@ -36,6 +38,7 @@ __all__ = [
     "EXPERIMENTS",
     "IMITATORS",
     "METHODS",
+    "PRESETS",
     "USED",
     "AsynchronousConfig",
     "ConstraintConfig",
@@ -55,5 +58,6 @@ __all__ = [
     "command_line",
     "config_of",
     "from_record",
+    "gathered",
     "to_record",
 ]

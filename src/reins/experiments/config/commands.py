@@ -18,6 +18,7 @@ from reins.experiments.config.agents import (
 from reins.experiments.config.constraint import ConstraintConfig
 from reins.experiments.config.imitation import ImitationConfig
 from reins.experiments.config.improvement import ImprovementConfig
+from reins.experiments.config.presets import check_preset
 from reins.experiments.config.run import EnvConfig, RunConfig
 from reins.experiments.config.soft import SACConfig
 from reins.experiments.config.usual import with_usual
@@ -64,6 +65,8 @@ class TrainConfig:
     """A learned constraint's file; its 1 - zeta becomes the cost."""
     return_env: str | None = None
     """The environment in which return is measured; None for the one trained in."""
+    preset: str | None = None
+    """Settings under a name, behind those that are said: `reins list` has them."""
     run: tyro.conf.OmitArgPrefixes[RunConfig] = dataclasses.field(
         default_factory=RunConfig
     )
@@ -109,6 +112,7 @@ class TrainConfig:
                 f"a constraint ({self.constraint}) was given to `{self.agent}`, which "
                 "has no cost and would ignore it. Use `ppo-lagrangian`."
             )
+        check_preset(self.preset)
         self._check_used()
         for name in ("run", "ppo", "region", "soft", "improvement"):
             own = with_usual(getattr(self, name), USUAL.get(self.agent, {}))
@@ -158,6 +162,8 @@ class LearnConfig:
     """A file of demonstrations, or the name of a set that ships with reins."""
     method: str = "icrl"
     """icrl, classifier or gail-constraint."""
+    preset: str | None = None
+    """Settings under a name, behind those that are said: `reins list` has them."""
     run: tyro.conf.OmitArgPrefixes[RunConfig] = dataclasses.field(
         default_factory=RunConfig
     )
@@ -177,6 +183,7 @@ class LearnConfig:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ConfigError(unknown_name("method", self.method, METHODS))
+        check_preset(self.preset)
         if self.ppo.shared_trunk:
             raise ConfigError(
                 "--shared-trunk was given to learn-constraint, whose agents have "

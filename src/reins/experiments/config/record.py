@@ -35,7 +35,10 @@ def from_record(kind: type, record: dict[str, Any]) -> Any:
 
 
 def command_line(config: TrainConfig | LearnConfig) -> str:
-    """The command that asks for this configuration, without what is at its default."""
+    """The command that asks for this configuration, without what is at its default.
+
+    A preset is not named: what it said is told, and stands whatever it says later.
+    """
     words = ["reins", COMMANDS[type(config)]]
     own = USUAL.get(config.agent, {})
     for field in dataclasses.fields(config):
@@ -44,7 +47,7 @@ def command_line(config: TrainConfig | LearnConfig) -> str:
             words.append(value)
         elif dataclasses.is_dataclass(value):
             words += _options(value, own)
-        elif value != field.default:
+        elif value != field.default and field.name != "preset":
             words += [option(field.name), str(value)]
     return shlex.join(words)
 
