@@ -162,6 +162,9 @@ def test_train_evaluate_plot_demonstrate_and_resume(capsys, tmp_path):
     assert main(["evaluate", run, "--episodes", "3", "--json"]) == 0
     evaluated = json.loads(capsys.readouterr().out)
     assert evaluated["evaluation_episodes"] == 3
+    assert evaluated["horizon"] == 200
+    error = complaint(["evaluate", run, "--horizon", "50"], capsys)
+    assert "horizon" in error
     assert evaluated["steps"] == 800
     assert main(["plot", run, "--out", str(tmp_path / "plots")]) == 0
     assert (tmp_path / "plots" / "curves.png").stat().st_size > 10_000
@@ -170,6 +173,20 @@ def test_train_evaluate_plot_demonstrate_and_resume(capsys, tmp_path):
     assert main(made) == 0
     assert len(reins.load_demonstrations(file).actions) == 3
     assert "3 episodes" in capsys.readouterr().out
+
+
+def test_an_agent_is_judged_over_another_horizon(capsys, tmp_path):
+    run = str(tmp_path / "run")
+    small = ["--seeds", "1", "--steps", "40", "--environments", "2", "--epochs", "1"]
+    small += ["--rollout-steps", "20", "--evaluation-episodes", "2", "--hidden", "8"]
+    small += ["--minibatches", "2", "--horizon", "20", "--out", run, "--json"]
+    assert main(["train", "ppo", "--env", "Pendulum-v1", *small]) == 0
+    per_step = json.loads(capsys.readouterr().out)["final_return"][0] / 20
+    asked = ["evaluate", run, "--episodes", "4", "--horizon", "60", "--json"]
+    assert main(asked) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["horizon"], found["steps"]) == (60, 40)
+    assert found["final_return"][0] < 40 * per_step  # three times as many steps
 
 
 def test_help_states_units_and_defaults(capsys):

@@ -95,6 +95,8 @@ class Evaluate:
     """What --out named when it was trained."""
     episodes: int = 100
     """Episodes of each seed, drawn from the stochastic policy."""
+    horizon: int | None = None
+    """Truncate episodes after so many steps; None: as in training."""
     key: int = 0
     """Random seed of the evaluation."""
     output: Common = dataclasses.field(default_factory=Output)
@@ -362,6 +364,7 @@ def _carry_out(command: Any, out: Path | None, terminal: Terminal) -> dict[str, 
                 folder,
                 out or folder / "evaluation",
                 episodes=command.episodes,
+                horizon=command.horizon,
                 key=command.key,
                 terminal=terminal,
             )

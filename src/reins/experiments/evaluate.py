@@ -1,5 +1,6 @@
 """The commands that look at what was trained: evaluate, plot, and demonstrations."""
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from reins.data import Demonstrations
 from reins.envs import Env, kept_actions
 from reins.errors import ConfigError
 from reins.experiments import plot
-from reins.experiments.config import command_line
+from reins.experiments.build import build, carried
+from reins.experiments.config import TrainConfig, command_line
 from reins.experiments.files import write_json
 from reins.experiments.judge import episodes_of, judge
 from reins.experiments.load import StoredRun, pick, read_run
@@ -28,13 +30,27 @@ from reins.experiments.record import (
 )
 from reins.experiments.report import Terminal, result_tables
 from reins.experiments.summary import Summary, judged
+from reins.experiments.validity import (
+    EPISODES,
+    SMALL,
+    extrapolation,
+    outside_of_agent,
+)
 from reins.policies import Policy
 
 
 def evaluate(
-    folder: Path, out: Path, *, episodes: int, key: int, terminal: Terminal
+    folder: Path,
+    out: Path,
+    *,
+    episodes: int,
+    key: int,
+    terminal: Terminal,
+    horizon: int | None = None,
 ) -> Summary:
     """Measure every seed's stochastic policy afresh, where its run was judged.
+
+    Args: horizon: steps after which its episodes are cut off; None: as in training.
 
     Raises: DataError when the folder holds no run.
     """
@@ -42,11 +58,14 @@ def evaluate(
         raise ConfigError(f"evaluation needs at least 1 episode; found {episodes}.")
     began = time.perf_counter()
     stored = read_run(folder)
+    if horizon is not None:
+        stored = _judged_over(stored, horizon)
     found = evaluate_policies(stored, episodes=episodes, key=key)
     seconds = time.perf_counter() - began
     task = stored.task
     two = "violation_rate" in found and task.violation_env is not task.return_env
-    steps = (1 + two) * episodes * task.env.horizon * len(stored.agents)
+    horizon = task.return_env.horizon
+    steps = (1 + two) * episodes * horizon * len(stored.agents)
     summary = {
         "schema": SUMMARY_SCHEMA,
         "command": "evaluate",
@@ -56,14 +75,51 @@ def evaluate(
         "steps": max(stored.steps.values()),
         **judged(stored.task, found["return"], found.get("violation_rate")),
         "evaluation_episodes": episodes,
+        "horizon": horizon,
         "steps_per_second": steps / seconds,
         "wall_seconds": seconds,
         "versions": versions(stored.config.env),
     }
+    left = _left_by_agents(stored, key, terminal)
+    if left is not None:
+        summary["constraint_outside"] = left
     write_json(out / SUMMARY_FILE, summary)
     terminal.show(*result_tables({stored.config.agent: summary}, None))
     terminal.say(f"Written to {out / SUMMARY_FILE}.")
     return summary
+
+
+def _left_by_agents(
+    stored: StoredRun, key: int, terminal: Terminal
+) -> list[float] | None:
+    """In which share of each agent's steps its constraint extrapolates, and a warning.
+
+    None where agents were given none, or what it has seen is not known.
+    """
+    config, shares = stored.config, []
+    if not isinstance(config, TrainConfig):
+        return None
+    for seed, state in stored.agents.items():
+        constraint = carried(config, seed)
+        if constraint is None or not constraint.inputs.seen_low:
+            return None
+        own = jax.random.fold_in(jax.random.key(key), seed)
+        share, worst = outside_of_agent(
+            constraint, stored.task.env, state.policy, jax.random.fold_in(own, 1)
+        )
+        shares.append(share)
+        if share > SMALL:
+            told = extrapolation(share, worst, f"the steps of {EPISODES} episodes")
+            terminal.say(f"Warning: seed {seed}: {told}")
+    return shares
+
+
+def _judged_over(stored: StoredRun, horizon: int) -> StoredRun:
+    """The same run, judged in episodes of so many steps."""
+    host = dataclasses.replace(stored.config.host, horizon=horizon)
+    other = build(dataclasses.replace(stored.config, host=host))
+    places = {name: getattr(other, name) for name in ("return_env", "violation_env")}
+    return stored._replace(task=stored.task._replace(**places))
 
 
 def plot_runs(folders: Sequence[Path], out: Path | None, terminal: Terminal) -> Summary:
