@@ -99,12 +99,17 @@ def hold(
     settings: dict[str, Any],
     asked: argparse.Namespace,
     about: dict[str, Any],
-) -> None:
+    *,
+    once: Sequence[Contestant] = (),
+) -> dict[str, Any]:
     """Let all take their turns; after each turn everything is written down.
 
     Args:
       settings: of every turn; `seconds` are added.
       about: what else the file of results says, its `schema` among it.
+      once: who are measured a single time, after the turns.
+
+    Returns: what the file of results says in the end.
     """
     settings = settings | {"seconds": asked.seconds}
     machine = {"cpu": cpu_model(), "cores": cores(), "load_before": load()}
@@ -114,10 +119,13 @@ def hold(
         "settings": settings,
         "turns": asked.turns,
     }
-    for turn in range(1, asked.turns + 1):
-        one_turn(console, all_, f"turn {turn} of {asked.turns}", settings)
+    turns = [(f"turn {i} of {asked.turns}", all_) for i in range(1, asked.turns + 1)]
+    for turn, these in [*turns, ("once", once)]:
+        one_turn(console, these, turn, settings)
         machine["load_after"] = load()
-        write_json(asked.out, about | {"results": results(all_)})
+        about["results"] = results([*all_, *once])
+        write_json(asked.out, about)
+    return about
 
 
 def one_turn(

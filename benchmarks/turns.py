@@ -18,6 +18,8 @@ from typing import Any
 
 STARTING = 600
 """Seconds that a process may take beyond those that are measured."""
+KEPT = ("steps", "seconds", "parts", "start", "evaluation", "evaluations", "found")
+"""What a file keeps of each turn, where it was told."""
 
 
 @dataclasses.dataclass
@@ -154,9 +156,7 @@ def results(all_: Sequence[Contestant]) -> list[dict[str, Any]]:
             "microseconds_per_step": c.microseconds() if c.turns else {},
             "threads": c.turns[0]["threads"] if c.turns else {},
             "versions": c.turns[0]["versions"] if c.turns else {},
-            "turns": [
-                {k: t[k] for k in ("steps", "seconds", "parts")} for t in c.turns
-            ],
+            "turns": [{k: t[k] for k in KEPT if k in t} for t in c.turns],
         }
         for c in all_
     ]

@@ -22,6 +22,20 @@ HOMES: dict[str, list[tuple[str, ...]]] = {
         (SB3, "tensorboard", "gymnasium", "mujoco"),
         ("--no-deps", "--ignore-requires-python", "cleanrl==1.2.0"),
     ],
+    "envpool": [("envpool==1.2.5", "gymnasium==1.4.0")],
+    # Its own pins cannot be met: pygame 2.1.0 has no build for today's Python.
+    "omnisafe": [
+        TORCH,
+        (
+            *("numpy<2", "gymnasium==0.28.1", "mujoco==2.3.3", "pandas==2.0.3"),
+            *("pygame", "xmltodict", "imageio", "moviepy<2", "pyyaml", "rich"),
+            *("tensorboard", "wandb", "seaborn", "typer", "gdown"),
+        ),
+        (
+            *("--no-deps", "omnisafe==0.5.0", "safety-gymnasium==1.0.0"),
+            *("gymnasium-robotics==1.2.2", "pettingzoo==1.24.3"),
+        ),
+    ],
     # gymnax 1.0 breaks both that live here; distrax is PureJaxRL's.
     "gymnax": [("rejax==0.1.3", "gymnax==0.0.9", "distrax==0.1.9", "jax")],
 }
@@ -32,6 +46,8 @@ PEERS = {
     "sbx": "sbx",
     "tianshou": "tianshou",
     "cleanrl": "cleanrl",
+    "envpool": "envpool",
+    "omnisafe": "omnisafe",
     "rejax": "gymnax",
     "purejaxrl": "gymnax",
 }
