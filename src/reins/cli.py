@@ -8,13 +8,19 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from reins.envs import ENVS, HOST_ENVS
 from reins.errors import ReinsError
-from reins.experiments import check_env, demonstrations, evaluate, run
+from reins.experiments import (
+    check_env,
+    demonstrations,
+    evaluate,
+    run,
+    show_constraint,
+)
 from reins.experiments.config import (
     AGENTS,
     EXPERIMENTS,
@@ -36,6 +42,7 @@ from reins.experiments.lab.studies import STUDIES, kind_of
 from reins.experiments.record import SUMMARY_FILE, SUMMARY_SCHEMA, default_folder
 from reins.experiments.report import Terminal, complain, names_table
 from reins.experiments.reproduce import ReproduceConfig, reproduce
+from reins.experiments.show_constraint import View
 from reins.experiments.watch import Showing, watch
 
 
@@ -261,6 +268,18 @@ class DemonstrationsCommand:
 
 
 def _commands_of_studies() -> Any:
+@dataclasses.dataclass(frozen=True)
+class ConstraintCommand:
+    """Look at a learned constraint: where it forbids, and where it is valid."""
+
+    action: tyro.conf.Positional[Literal["show"]]
+    """show: draw its cost, with demonstrations, an agent's paths and the true rule."""
+    file: tyro.conf.Positional[Path]
+    """The constraint's file, constraint-seed-N.safetensors."""
+    view: tyro.conf.OmitArgPrefixes[View] = dataclasses.field(default_factory=View)
+    output: Common = dataclasses.field(default_factory=Output)
+
+
     """A command for each study, from its configuration."""
     studies = [
         Annotated[kind.config, tyro.conf.subcommand(name)]
@@ -293,6 +312,7 @@ Command = (
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[DemonstrationsCommand, tyro.conf.subcommand("demonstrations")]
 )
+    | Annotated[ConstraintCommand, tyro.conf.subcommand("constraint")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -387,6 +407,8 @@ def _carry_out(command: Any, out: Path | None, terminal: Terminal) -> dict[str, 
         case DemonstrationsCommand(action=action):
             return _demonstrations(action, out, terminal)
     raise TypeError(f"no command {command!r}")
+        case ConstraintCommand(file=file, view=view):
+            return show_constraint.show(file, out, view, terminal=terminal)
 
 
 def _watch(command: Watch, out: Path | None, terminal: Terminal) -> dict[str, Any]:

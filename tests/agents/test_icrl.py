@@ -22,6 +22,7 @@ from reins.constraints import (
     constraint_network,
     regulariser_loss,
 )
+from reins.data import whole_episodes
 from reins.errors import ConfigError
 from reins.policies import Policy, categorical_policy
 from reins.types import Pairs, Trajectory
@@ -261,6 +262,41 @@ def test_it_stops_before_the_step_that_would_go_too_far(stopping):
         assert infos[i]["constraint/kl_new_old"] > 1e-7
         assert bool(states[i + 1].stopped)
         assert same(states[i + 1].sampled, before)
+
+
+def shown(*sets: Pairs) -> np.ndarray:
+    """Least and largest input in all valid steps of these, one step after another."""
+    rows = [
+        [*np.asarray(o), *np.eye(2)[int(a)]]
+        for pairs in sets
+        for o, a, m in zip(
+            np.asarray(pairs.observations).reshape(-1, 2),
+            np.asarray(pairs.actions).ravel(),
+            np.asarray(pairs.mask).ravel(),
+            strict=True,
+        )
+        if m
+    ]
+    return np.asarray([np.min(rows, axis=0), np.max(rows, axis=0)])
+
+
+def test_the_ranges_are_of_demonstrations_and_of_nominal_episodes_learned_from(once):
+    """Of the two batches in turn the third is the first that ζ learns from."""
+    states, _ = run(once, 6)
+    first, second = (whole_episodes(b, horizon=HORIZON) for b in batches())
+    for i in (0, 1, 2):
+        np.testing.assert_allclose(states[i].seen, shown(EXPERT))
+    for i in (3, 4, 5):
+        np.testing.assert_allclose(states[i].seen, shown(EXPERT, first))
+    np.testing.assert_allclose(states[6].seen, shown(EXPERT, first, second))
+    assert not np.allclose(shown(EXPERT), shown(EXPERT, first))
+
+
+def test_afresh_the_ranges_are_of_what_the_agent_does_not_learn_from(afresh):
+    states, _ = run(afresh, 3)
+    third = whole_episodes(batches()[0], horizon=HORIZON)
+    np.testing.assert_allclose(states[2].seen, shown(EXPERT))
+    np.testing.assert_allclose(states[3].seen, shown(EXPERT, third))
 
 
 # When ζ is improved, and when the agent learns.

@@ -1,5 +1,7 @@
 """ζ(s, a): what the network is shown, and the four faces of one logit."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from reins.constraints import Constraint, InputSpec, constraint_network
-from reins.constraints.indicator import network_inputs
+from reins.constraints.indicator import chosen_inputs, network_inputs
 from reins.errors import ConfigError
 from reins.networks import MLP
 from tests import strategies as some
@@ -119,6 +121,59 @@ def test_at_first_it_is_undecided_and_seeds_differ():
     assert not np.allclose(*values)
 
 
+def with_ranges(zeta: Constraint, low, high) -> Constraint:
+    inputs = dataclasses.replace(zeta.inputs, seen_low=low, seen_high=high)
+    return Constraint(zeta.network, inputs)
+
+
+def test_ranges_are_in_the_environment_s_units_before_clipping():
+    """Chosen are 2, 0 and action 1; observations are clipped at 5, ranges are not."""
+    zeta = with_ranges(constraint_of(0.0), (-1.0, 0.0, -0.5), (1.0, 9.0, 0.5))
+    observations = jnp.array(
+        [
+            [8.0, 99.0, 0.0, 99.0],
+            [9.5, 99.0, 0.0, 99.0],
+            [0.0, 99.0, -1.5, 99.0],
+            [0.0, 99.0, 1.0, 99.0],
+        ]
+    )
+    actions = jnp.array([[99.0, 0.5], [99.0, 0.0], [99.0, 0.6], [99.0, -0.5]])
+    found = zeta.outside(observations, actions)
+    expected = [
+        [False, False, False],
+        [False, True, False],
+        [True, False, True],
+        [False, False, False],
+    ]
+    np.testing.assert_array_equal(found, expected)
+    assert not constraint_of(0.0).outside(observations, actions).any()
+
+
+def test_by_a_thousandth_of_its_range_an_input_is_not_outside():
+    """The same number, worked out elsewhere, differs in its last bits."""
+    zeta = with_ranges(constraint_of(0.0), (-1.0, 3.0, 0.0), (1.0, 3.0, 0.0))
+    observations = jnp.array([[3.0, 0.0, 1.001, 0.0], [3.0 + 1e-5, 0.0, 1.01, 0.0]])
+    found = zeta.outside(observations, jnp.zeros((2, 2)))
+    np.testing.assert_array_equal(found, [[False, False, False], [True, True, False]])
+
+
+def test_an_action_that_was_never_chosen_is_outside():
+    init = constraint_network(DISCRETE)
+    low, high = (0.0,) * 5, (1.0, 1.0, 1.0, 0.0, 1.0)
+    zeta = with_ranges(init(jax.random.key(0)), low, high)
+    found = zeta.outside(jnp.full((4, 3), 0.5), jnp.arange(4))
+    np.testing.assert_array_equal(found.any(axis=1), [False, False, True, False])
+
+
+def test_the_cost_of_inputs_is_that_of_the_pairs_that_have_them():
+    zeta = constraint_network(CONTINUOUS)(jax.random.key(0))
+    rng = np.random.default_rng(0)
+    pair = rng.normal(size=(20, 4), scale=9.0), rng.normal(size=(20, 2))
+    found = zeta.cost_at(chosen_inputs(CONTINUOUS, *pair))
+    np.testing.assert_array_equal(found, zeta.cost(*pair))
+    assert np.ptp(np.asarray(found)) > 1e-3
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -129,6 +184,8 @@ def test_at_first_it_is_undecided_and_seeds_differ():
         ({"scale": (1.0, 1.0, 1.0)}, "found 2 and 3"),
         ({"scale": (1.0, 0.0)}, "scales must be positive"),
         ({"action_dims": (2,), "clip": 0.0}, "2 faults"),
+        ({"seen_low": (0.0,) * 3}, "3 inputs need a range each.*3 lower and 0 upper"),
+        ({"seen_low": (0.0,), "seen_high": (1.0,)}, "found 1 lower and 1 upper"),
     ],
 )
 def test_what_cannot_be_seen_is_refused(changes, sentence):

@@ -6,6 +6,7 @@ from gymnasium import spaces
 
 from reins.data import findings
 from reins.data.quality import ranges
+from reins.envs import Boundary
 
 ENV = "reins/Some-v0"
 SPACES = {
@@ -119,6 +120,46 @@ def test_forbidden_steps_are_counted_by_the_observation_they_answer():
         "2 of 360 (0.56 %)",
     )
     assert everything.found.startswith("360 of 360")
+
+
+def approaching(*nearest: float):
+    """Walks of stride 1/2 that come so near to -3 along the second entry, and turn."""
+    observations, actions, rewards = episodes()
+    for o, least in zip(observations, [*nearest, *[5.0] * 12], strict=False):
+        o[:, 1] = least + 0.5 * np.abs(np.arange(31) - 15.0)
+        o[:, 1] = np.minimum(o[:, 1], 8.5)
+    return observations, actions, rewards
+
+
+@pytest.mark.parametrize(
+    ("nearest", "told"), [(-2.0, "the nearest is 1 away"), (4.0, "7 away")]
+)
+def test_demonstrations_that_never_come_near_the_boundary(nearest, told):
+    finding = only(approaching(nearest), boundary=Boundary(1, -3.0))
+    assert finding[:2] == ("warning", "boundary")
+    assert told in finding.found
+    assert "a stride (0.5)" in finding.expected
+    assert "below -3 in entry 1" in finding.expected
+
+
+def test_within_a_stride_of_the_boundary_is_near():
+    assert found(approaching(-2.75), boundary=Boundary(1, -3.0)) == []
+
+
+def test_the_boundary_has_a_side():
+    observations, actions, rewards = approaching(-2.75)
+    mirrored = [o * np.array([1.0, -1.0]) for o in observations], actions, rewards
+    assert found(mirrored, boundary=Boundary(1, 3.0, "above")) == []
+    assert only(mirrored, boundary=Boundary(1, 8.9, "above")).subject == "boundary"
+
+
+def test_steps_that_end_beyond_the_boundary_are_violations():
+    """Of the first walk three end on it or beyond; where it starts does not count."""
+    parts = approaching(-3.5)
+    finding = only(parts, boundary=Boundary(1, -3.0))
+    assert finding[:2] == ("warning", "violations")
+    assert finding.found.startswith("3 of 360 ")
+    assert "the environment's rule (below -3 in entry 1)" in finding.expected
 
 
 def test_shifted_actions_are_a_warning():

@@ -82,6 +82,34 @@ def test_all_differences_from_the_template_are_listed_at_once(tmp_path):
     assert "['c'] is missing" in text
 
 
+def test_a_learner_from_before_ranges_were_kept_is_read_with_unknown_ones(tmp_path):
+    """Other arrays that are missing are still refused."""
+
+    class Part(NamedTuple):
+        zeta: jax.Array
+        seen: jax.Array
+
+    class Whole(NamedTuple):
+        agent: Part | dict
+        key: jax.Array
+
+    path = tmp_path / "state.safetensors"
+    whole = Whole(Part(jnp.ones(3), jnp.zeros((2, 4))), jnp.ones(()))
+    save_checkpoint(path, whole, {})
+    assert load_checkpoint(path, whole)[0].agent.seen.sum() == 0.0
+    arrays = load_file(path)
+    del arrays[".agent.seen"]
+    save_file(arrays, path, {"reins": "{}"})
+    found, _ = load_checkpoint(path, whole)
+    assert np.isnan(found.agent.seen).all()
+    assert found.agent.seen.shape == (2, 4)
+    np.testing.assert_array_equal(found.agent.zeta, np.ones(3))
+    del arrays[".agent.zeta"]
+    save_file(arrays, path, {"reins": "{}"})
+    with pytest.raises(DataError, match=r"\.agent\.zeta is missing"):
+        load_checkpoint(path, whole)
+
+
 @pytest.mark.parametrize("cut", [0, 1, 100])
 def test_a_damaged_file_is_refused(tmp_path, cut):
     path = tmp_path / "state.safetensors"

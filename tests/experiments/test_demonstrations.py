@@ -66,7 +66,56 @@ def test_warnings_are_printed_and_do_no_harm(capsys, tmp_path):
     assert asked("check", laps(tmp_path, episodes=3)) == 0
     out = capsys.readouterr().out
     assert "warning: number of episodes" in out
-    assert f"can be learned from in {LAP}: no errors, 2 warnings." in out
+    assert f"can be learned from in {LAP}: no errors, 4 warnings." in out
+
+
+def test_what_the_environment_would_not_have_done_is_told(capsys, tmp_path):
+    """Its laps are cut after 30 of 200 steps, and pay i in episode i."""
+    summary = told(capsys, "check", laps(tmp_path, against=3))
+    findings = {f["subject"]: f for f in summary["findings"]}
+    assert findings["horizon"]["found"] == "12 of 12 that end after 30 steps"
+    assert "of 256 steps pay otherwise" in findings["rewards"]["found"]
+    assert "dynamics" not in findings
+    point = "reins/PointCircleWall-v0"
+    walk = np.zeros((151, 9), np.float32)
+    walk[:, 0] = walk[:, 6] = np.linspace(5.0, -1.0, 151)
+    made = Demonstrations(
+        [walk] * 10, [np.zeros((150, 2), np.float32)] * 10, [np.zeros(150)] * 10, point
+    )
+    file = reins.save_demonstrations(tmp_path / "walk.npz", made)
+    findings = {f["subject"]: f for f in told(capsys, "check", file)["findings"]}
+    assert findings["boundary"]["found"] == "the nearest is 2 away"
+    assert "lead elsewhere; entry" in findings["dynamics"]["found"]
+    assert "horizon" not in findings
+
+
+def test_steps_outside_of_what_a_constraint_has_seen_are_told(capsys, tmp_path):
+    inputs = InputSpec(1, 2, True, (0,), (), seen_low=(-1.0,), seen_high=(0.0,))
+    zeta = constraint_network(inputs, hidden=())(jax.random.key(0))
+    path = tmp_path / "half.safetensors"
+    save_constraint(path, zeta, {})
+    summary = told(capsys, "check", "lapgridworld", "--constraint", path)
+    (finding,) = [f for f in summary["findings"] if f["subject"] == "constraint"]
+    # 200 steps are five laps of 40 cells, of which 19 lie above 0.
+    assert "an extrapolation in 48 % of the steps" in finding["found"]
+    assert "cell / 20 − 1 was -1 to 0.95, and -1 to 0 in the data" in finding["found"]
+
+
+def test_learning_begins_with_what_is_suspicious(capsys, tmp_path):
+    """And its summary says it; the rest of the run is as short as can be."""
+    arguments = ["--steps", 800, "--environments", 2, "--seeds", 1, "--hidden", 4]
+    arguments += ["--evaluation-episodes", 1, "--epochs", 1, "--minibatches", 1]
+    arguments += ["--demonstrations", laps(tmp_path, episodes=3), "--clip", 0.5]
+    out = tmp_path / "run"
+    command = ["learn-constraint", "--env", LAP, "--out", out, *arguments]
+    assert main(list(map(str, command))) == 0
+    printed = capsys.readouterr().out
+    assert "warning: number of episodes" in printed
+    assert "warning: clip" in printed
+    summary = json.loads((out / "summary.json").read_text())
+    findings = summary["expert"]["findings"]
+    wanted = ["number of episodes", "actions", "horizon", "rewards", "clip"]
+    assert [finding["subject"] for finding in findings] == wanted
 
 
 def test_steps_against_the_rule_are_counted(capsys, tmp_path):
@@ -77,8 +126,8 @@ def test_steps_against_the_rule_are_counted(capsys, tmp_path):
 
 
 def constraint(folder: Path, observations: int = 1) -> Path:
-    """One that forbids observations above 1/2 of the first dimension."""
-    inputs = InputSpec(observations, 2, True, (0,), ())
+    """One that forbids observations above 1/2 of the last dimension."""
+    inputs = InputSpec(observations, 2, True, (observations - 1,), ())
     build = constraint_network(inputs, hidden=())
     made = build(jax.random.key(0))
     network = made.network
@@ -104,7 +153,8 @@ def test_everything_that_is_wrong_is_told_at_once(capsys, tmp_path):
     other = constraint(tmp_path, observations=4)
     summary = told(capsys, "check", file, "--env", LAP, "--constraint", other, status=2)
     assert subjects(summary, "error") == ["constraint", "env"]
-    assert subjects(summary, "warning") == ["episodes", "actions"]
+    warned = ["episodes", "actions", "horizon", "rewards"]
+    assert subjects(summary, "warning") == warned
     assert summary["errors"] == 2
     assert asked("check", file, "--env", LAP) == 2
     assert f"cannot be learned from in {LAP}: 1 error, " in capsys.readouterr().out

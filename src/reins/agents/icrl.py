@@ -21,12 +21,13 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from reins.agents.agent import Agent, AgentState, act_by_policy, descend
 from reins.constraints import (
     Constraint,
     StopRule,
+    chosen_inputs,
     classifier_loss,
     constraint_likelihood_loss,
     regulariser_loss,
@@ -70,6 +71,8 @@ class ConstraintState(NamedTuple):
     """Whether this backward phase has come to its early stop."""
     report: Info
     """Quantities of the latest backward phase."""
+    seen: Float[Array, "2 n"]
+    """Least and largest value of each input of ζ in all that it was learned from."""
 
     @property
     def policy(self) -> Policy:
@@ -245,7 +248,18 @@ def constraint_learner(
         def body(state: ConstraintState, _):
             return improve(state, nominal), None
 
-        return jax.lax.scan(body, begin(state), None, length=backward.steps)[0]
+        state = begin(look(state, nominal))
+        return jax.lax.scan(body, state, None, length=backward.steps)[0]
+
+    def look(state: ConstraintState, pairs: Pairs) -> ConstraintState:
+        """Widen the ranges of the inputs by those of these pairs."""
+        (low, high), inputs = state.seen, state.constraint.inputs
+        found = chosen_inputs(inputs, pairs.observations, pairs.actions)
+        there = pairs.mask[..., None]
+        least = jnp.min(found, axis=(0, 1), where=there, initial=jnp.inf)
+        most = jnp.max(found, axis=(0, 1), where=there, initial=-jnp.inf)
+        seen = jnp.stack([jnp.minimum(low, least), jnp.maximum(high, most)])
+        return state._replace(seen=seen)
 
     def begin(state: ConstraintState) -> ConstraintState:
         report = {**state.report, "constraint_steps": jnp.zeros(())}
@@ -274,7 +288,8 @@ def constraint_learner(
         zeta: Any = constraint(constraint_key)
         names = ["kl_old_new", "kl_new_old", "ess_fraction"]
         names += ["constraint_loss", "nominal_weight"]
-        return ConstraintState(
+        nothing = jnp.full(zeta.inputs.size, jnp.inf)
+        state = ConstraintState(
             agent=agent.init(agent_key),
             constraint=zeta,
             sampled=zeta,
@@ -282,7 +297,9 @@ def constraint_learner(
             batches=jnp.zeros((), jnp.int32),
             stopped=jnp.asarray(False),
             report={name: jnp.zeros(()) for name in [*names, "constraint_steps"]},
+            seen=jnp.stack([nothing, -nothing]),
         )
+        return look(state, expert)
 
     def update(
         state: ConstraintState, batch: Trajectory, key: Key
@@ -295,7 +312,7 @@ def constraint_learner(
             place = state.batches % period
             learning = place >= backward.forward_updates
             state = _when(place == backward.forward_updates, begin, state)
-            state = _when(learning, lambda s: improve(s, nominal), state)
+            state = _when(learning, lambda s: improve(look(s, nominal), nominal), state)
             trained, info = forward_step(state, batch, key)
             trained = _choose(learning, state, trained)
         else:

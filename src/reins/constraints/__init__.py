@@ -1,7 +1,12 @@
 """Learned constraints: a soft indicator of what is allowed, and how it is learned."""
 
 from reins.constraints.baselines import classifier_loss
-from reins.constraints.indicator import Constraint, InputSpec, constraint_network
+from reins.constraints.indicator import (
+    Constraint,
+    InputSpec,
+    chosen_inputs,
+    constraint_network,
+)
 from reins.constraints.likelihood import (
     WEIGHTINGS,
     constraint_likelihood_loss,
@@ -16,6 +21,7 @@ __all__ = [
     "Constraint",
     "InputSpec",
     "StopRule",
+    "chosen_inputs",
     "classifier_loss",
     "constraint_likelihood_loss",
     "constraint_network",

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Bool, Float, Shaped
 
 from reins.errors import ConfigError, sentence_of_faults
 from reins.networks import MLP
@@ -28,6 +28,8 @@ class InputSpec:
         input = (clipped observation − offset) / scale.
       action_low, action_high: bounds that action vectors are clipped to, as they are at
         the environment's door; none when empty.
+      seen_low, seen_high: the range of each input in the data that it was learned from,
+        in the environment's units, before `clip`; not known when empty.
     """
 
     observation_size: int
@@ -40,6 +42,8 @@ class InputSpec:
     scale: tuple[float, ...] = ()
     action_low: tuple[float, ...] = ()
     action_high: tuple[float, ...] = ()
+    seen_low: tuple[float, ...] = ()
+    seen_high: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.observation_dims)
@@ -62,6 +66,12 @@ class InputSpec:
                 f"{self.action_size} action dimensions need as many lower and upper "
                 f"bounds, or none; found {len(self.action_low)} and "
                 f"{len(self.action_high)}"
+            )
+        ranges = {len(self.seen_low), len(self.seen_high)}
+        if not ranges <= {0, self.size} or len(ranges) > 1:
+            faults.append(
+                f"{self.size} inputs need a range each, or none; found "
+                f"{len(self.seen_low)} lower and {len(self.seen_high)} upper ends"
             )
         if not all(scale > 0 for scale in self.scale):
             faults.append(f"scales must be positive; found {self.scale}")
@@ -122,17 +132,42 @@ class Constraint(eqx.Module):
         """1 − ζ(s, a), the cost of S2 (9)."""
         return jax.nn.sigmoid(-self.logits(observations, actions))
 
+    def cost_at(self, chosen: Float[ArrayLike, "*batch n"]) -> Float[Array, "*batch"]:
+        """1 − ζ where the inputs are these, as `chosen_inputs` gives them."""
+        scaled = scaled_inputs(self.inputs, jnp.asarray(chosen, jnp.float32))
+        return jax.nn.sigmoid(-self.network(scaled)[..., 0])
 
-def network_inputs(
+    def outside(
+        self,
+        observations: Shaped[ArrayLike, "*batch S"],
+        actions: Shaped[ArrayLike, "..."],
+    ) -> Bool[Array, "*batch n"]:
+        """Which inputs of each pair lie outside the range that they were seen in.
+
+        What ζ says there was learned from nothing. By less than a thousandth of its
+        range an input is not outside. All false where no range is known.
+        """
+        chosen = chosen_inputs(self.inputs, observations, actions)
+        if not self.inputs.seen_low:
+            return jnp.zeros(chosen.shape, bool)
+        low, high = (
+            jnp.asarray(self.inputs.seen_low),
+            jnp.asarray(self.inputs.seen_high),
+        )
+        slack = 1e-3 * (high - low) + 1e-6
+        return (chosen < low - slack) | (chosen > high + slack)
+
+
+def chosen_inputs(
     inputs: InputSpec,
     observations: Shaped[ArrayLike, "*batch S"],
     actions: Shaped[ArrayLike, "..."],
 ) -> Float[Array, "*batch n"]:
-    """The chosen dimensions, clipped and normalised, as one vector per pair."""
+    """The chosen dimensions in the environment's units, as one vector per pair."""
     observations = jnp.asarray(observations, jnp.float32)
-    seen = jnp.clip(observations, -inputs.clip, inputs.clip)
-    seen = seen[..., jnp.asarray(inputs.observation_dims, jnp.int32)]
-    seen = (seen - jnp.asarray(inputs.offset)) / jnp.asarray(inputs.scale)
+    seen = observations[..., jnp.asarray(inputs.observation_dims, jnp.int32)]
+    if not inputs.action_dims:
+        return seen  # whatever actions are like where it is carried to
     if inputs.discrete:
         done = jax.nn.one_hot(actions, inputs.action_size)
     else:
@@ -142,6 +177,25 @@ def network_inputs(
             done = jnp.clip(done, low, high)
     done = done[..., jnp.asarray(inputs.action_dims, jnp.int32)]
     return jnp.concatenate([seen, done], axis=-1)
+
+
+def scaled_inputs(
+    inputs: InputSpec, chosen: Float[Array, "*batch n"]
+) -> Float[Array, "*batch n"]:
+    """What the network is given of `chosen_inputs`: observations clipped, normalised."""
+    n = len(inputs.observation_dims)
+    seen = jnp.clip(chosen[..., :n], -inputs.clip, inputs.clip)
+    seen = (seen - jnp.asarray(inputs.offset)) / jnp.asarray(inputs.scale)
+    return jnp.concatenate([seen, chosen[..., n:]], axis=-1)
+
+
+def network_inputs(
+    inputs: InputSpec,
+    observations: Shaped[ArrayLike, "*batch S"],
+    actions: Shaped[ArrayLike, "..."],
+) -> Float[Array, "*batch n"]:
+    """The chosen dimensions, clipped and normalised, as one vector per pair."""
+    return scaled_inputs(inputs, chosen_inputs(inputs, observations, actions))
 
 
 def constraint_network(

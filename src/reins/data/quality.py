@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from gymnasium import spaces
 
+from reins.data.agreement import Replay, disagreements
 from reins.data.alignment import alignment, reset_rows
 from reins.data.demonstrations import (
     faults_of_env,
@@ -12,6 +13,7 @@ from reins.data.demonstrations import (
     faults_of_fit,
     values_outside,
 )
+from reins.envs import Boundary
 from reins.envs.check.finding import Finding, error, warning
 
 Episodes = Sequence[np.ndarray]
@@ -32,6 +34,9 @@ def findings(
     observation_space: spaces.Space | None = None,
     action_space: spaces.Space | None = None,
     forbidden: Mapping[str, Forbidden] | None = None,
+    boundary: Boundary | None = None,
+    horizon: int | None = None,
+    replay: Replay | None = None,
 ) -> list[Finding]:
     """Everything that is wrong or suspicious with demonstrations, errors first.
 
@@ -46,6 +51,8 @@ def findings(
         is not known.
       observation_space, action_space: that environment's, where known.
       forbidden: rules by name; each says which steps it forbids.
+      boundary: of what the environment's own rule forbids, where it is one.
+      horizon, replay: as `disagreements` takes them.
     """
     whole = faults_of_episodes(observations, actions, rewards)
     found = [*_errors(whole, env_id, env_ids)]
@@ -69,6 +76,11 @@ def findings(
     if not misfits:
         found += _out_of_bounds(observations, observation_space)
         found += _violations(observations, actions, forbidden or {})
+        if boundary is not None:
+            found += _at_boundary(observations, boundary)
+        found += disagreements(
+            observations, actions, rewards, horizon=horizon, replay=replay
+        )
     return found
 
 
@@ -201,15 +213,38 @@ def _violations(
     seen = np.concatenate([o[:-1] for o in observations])
     done = np.concatenate(list(actions))
     for name, rule in forbidden.items():
-        count = int(np.sum(rule(seen, done)))
-        if count:
-            yield warning(
-                "violations",
-                f"no step that {name} forbids",
-                f"{count} of {len(done)} ({100 * count / len(done):.2g} %)",
-                "Leave these episodes out: whatever is demonstrated is taken for "
-                "allowed.",
-            )
+        yield from _broken(name, np.asarray(rule(seen, done)))
+
+
+def _broken(name: str, steps: np.ndarray) -> Iterator[Finding]:
+    count, n = int(np.sum(steps)), len(steps)
+    if count:
+        yield warning(
+            "violations",
+            f"no step that {name} forbids",
+            f"{count} of {n} ({100 * count / n:.2g} %)",
+            "Leave these episodes out: whatever is demonstrated is taken for allowed.",
+        )
+
+
+def _at_boundary(observations: Episodes, boundary: Boundary) -> Iterator[Finding]:
+    """Steps beyond it; or how far from it all of them stay."""
+    away = [boundary.distances(o) for o in observations]
+    reached = np.concatenate([distances[1:] for distances in away])
+    told = f"{boundary.side} {boundary.at:g} in entry {boundary.entry}"
+    yield from _broken(f"the environment's rule ({told})", reached <= 0.0)
+    stride = max(float(np.abs(np.diff(distances)).max()) for distances in away)
+    nearest = float(reached.min())
+    if nearest > stride:
+        yield warning(
+            "boundary",
+            f"steps within a stride ({stride:.3g}) of what the environment forbids "
+            f"({told})",
+            f"the nearest is {nearest:.3g} away",
+            "Nothing is demonstrated in between: where the rule comes out there, the "
+            "agent's own episodes and the regulariser decide. Record demonstrations "
+            "that come nearer, if that matters.",
+        )
 
 
 def ranges(numbers: np.ndarray) -> str:

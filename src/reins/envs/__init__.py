@@ -15,7 +15,7 @@ from reins.envs.classic import (
     mountain_car_continuous,
     pendulum,
 )
-from reins.envs.env import Env, Rule, Step
+from reins.envs.env import Boundary, Env, Rule, Step
 from reins.envs.golf import golf
 from reins.envs.gymnasium import CompiledEnv, CostWrapper, with_cost
 from reins.envs.host import (
@@ -42,6 +42,7 @@ from reins.envs.registry import (
     true_rule,
     twin_ids,
 )
+from reins.envs.replay import replay_of
 from reins.envs.two_doors import two_doors
 from reins.envs.vector import HostEnv, VectorEnv, VectorStep
 from reins.envs.walls import Wall, forbid
@@ -50,6 +51,7 @@ __all__ = [
     "ENVS",
     "HOST_ENVS",
     "AutoresetVector",
+    "Boundary",
     "CompiledEnv",
     "CostWrapper",
     "Env",
@@ -87,6 +89,7 @@ __all__ = [
     "point_circle_constrained",
     "providers",
     "register",
+    "replay_of",
     "single_env",
     "true_rule",
     "twin_ids",

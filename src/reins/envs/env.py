@@ -23,6 +23,29 @@ class Step(NamedTuple):
     truncated: Bool[Array, ""]
 
 
+class Boundary(NamedTuple):
+    """The edge of a forbidden region across one entry of the observation.
+
+    A step breaks the rule when it ends on the edge or beyond.
+
+    Attributes:
+      entry: of the observation.
+      at: where the edge is, in that entry's units.
+      side: which side of it is forbidden, `below` or `above`.
+    """
+
+    entry: int
+    at: float
+    side: str = "below"
+
+    def distances(
+        self, observations: Shaped[np.ndarray, "*batch S"]
+    ) -> Float[np.ndarray, "*batch"]:
+        """How far from it each observation is, on the allowed side; negative beyond."""
+        away = np.asarray(observations)[..., self.entry].astype(float) - self.at
+        return away if self.side == "below" else -away
+
+
 class Env(NamedTuple):
     """An environment as pure functions of one state (`vmap` makes many).
 
@@ -37,6 +60,10 @@ class Env(NamedTuple):
       picture: (state, the state one step before) -> an image of bytes, height x width
         x 3, outside JAX; the state twice right after a reset. None draws nothing.
       costs: whether a true cost is known; without, there is no rule to violate.
+      boundary: of the region that the true rule forbids, where it is one.
+      observation_names, action_names: of the entries, with units: `x (m)`; as many of
+        the first ones as have names.
+      state_of: an observation -> the state that it is of, where it says everything.
     """
 
     name: str
@@ -47,6 +74,10 @@ class Env(NamedTuple):
     step: Callable[[EnvState, Array, Key], tuple[EnvState, Step]]
     picture: Callable[[EnvState, EnvState], UInt8[np.ndarray, "H W 3"]] | None = None
     costs: bool = True
+    boundary: Boundary | None = None
+    observation_names: tuple[str, ...] = ()
+    action_names: tuple[str, ...] = ()
+    state_of: Callable[[Array], EnvState] | None = None
 
 
 class Rule(NamedTuple):

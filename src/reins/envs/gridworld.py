@@ -64,7 +64,14 @@ def lap_gridworld() -> Env:
         reset=reset,
         step=step,
         picture=_picture,
+        observation_names=("cell / 20 − 1",),
+        action_names=("clockwise", "anti-clockwise"),
+        state_of=_cell,
     )
+
+
+def _cell(observation: Float[Array, "1"]) -> LapState:
+    return LapState(jnp.round((observation[0] + 1.0) * (CELLS / 2)).astype(jnp.int32))
 
 
 def lap_gridworld_constrained() -> Env:

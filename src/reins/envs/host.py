@@ -26,10 +26,14 @@ from reins.envs.autoreset import AutoresetVector, EnvPoolVector
 from reins.envs.mujoco import mujoco_env
 from reins.envs.pong import PONG, pong_env
 from reins.envs.vector import HostEnv, VectorEnv
+from reins.envs.walls import boundary_of
 from reins.errors import CapabilityError, ConfigError
 
 DEFAULT_HORIZON = 1000
 """Steps after which an episode is truncated where nobody says when."""
+
+_NAMED = "observation", "action"
+"""What an environment may name the entries of, in its `metadata`."""
 
 Vectorisation = Literal["auto", "mujoco", "sync", "async", "own", "envpool"]
 
@@ -220,6 +224,8 @@ def _try(env_id: str, options: HostOptions) -> HostEnv:
         env.reset(seed=0)
         env.action_space.seed(0)
         info = env.step(env.action_space.sample())[4]
+        boundary = boundary_of(env)
+        names = [tuple(env.metadata.get(f"{x}_names", ())) for x in _NAMED]
     except Exception as error:
         raise ConfigError(
             f"{env_id} cannot be used: a first reset and step raised "
@@ -235,6 +241,9 @@ def _try(env_id: str, options: HostOptions) -> HostEnv:
         horizon=horizon,
         make=partial(_sync, env_id, options),
         costs="cost" in info,
+        boundary=boundary,
+        observation_names=names[0],
+        action_names=names[1],
     )
 
 

@@ -19,6 +19,7 @@ from gymnasium import spaces
 from jaxtyping import Float, Int, Shaped
 from mujoco.batch import Batch
 
+from reins.envs.env import Boundary
 from reins.envs.robots import (
     ROBOTS,
     Arguments,
@@ -85,6 +86,12 @@ def mujoco_env(
         make=make,
         saves=True,
         costs="wall" in settings,
+        replay=functools.partial(_replay, make),
+        boundary=Boundary(0, settings["wall"]) if "wall" in settings else None,
+        observation_names=_named(robot, settings, model),
+        action_names=tuple(
+            f"motor of {_joint(model, int(i))}" for i in model.actuator_trnid[:, 0]
+        ),
     )
 
 
@@ -202,6 +209,18 @@ class MujocoVector(VectorEnv):
         self._episodes[:] = arrays["episodes"]
         self._seeds[:] = arrays["seeds"]
 
+    def put(self, observations: Float[np.ndarray, "N S"]) -> None:
+        """Go to where these were seen; positions that are not shown become 0."""
+        every = np.arange(len(observations))
+        self._batch.reset(every, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
+        exclude = self._settings["exclude_current_positions_from_observation"]
+        hidden = exclude * self._robot.hidden
+        shown = self._moving.shape[1] - hidden
+        self._moving[:, :hidden] = 0.0
+        self._moving[:, hidden:] = observations[:, :shown]
+        self._batch.forward(every)
+        self._x = self._place()
+
     def close(self) -> None:
         """Let go of the simulations; their threads end with the last view of them."""
         vars(self).clear()
@@ -314,12 +333,55 @@ def load_model(file: str) -> mujoco.MjModel:
         mujoco.MjLogConfig.set(before)
 
 
+def _replay(
+    make: Callable[[int, int], MujocoVector],
+    observations: np.ndarray,
+    actions: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where these actions lead to from there, and what that pays."""
+    vector = make(len(actions), 1)
+    try:
+        vector.put(observations)
+        step = vector.step(actions)
+        return step.observations, step.rewards
+    finally:
+        vector.close()
+
+
 def _body(model: mujoco.MjModel, name: int | str) -> int | None:
     """The number of a body by its name or number, None where there is none."""
     try:
         return model.body(name).id
     except (KeyError, IndexError):
         return None
+
+
+def _named(robot: Robot, settings: Arguments, model: mujoco.MjModel) -> tuple[str, ...]:
+    """Names and units of the positions and velocities that are shown."""
+    positions, velocities = [], []
+    for i in range(model.njnt):
+        kind, name = model.jnt_type[i], _joint(model, i)
+        if kind == mujoco.mjtJoint.mjJNT_FREE:
+            positions += [f"{axis} (m)" for axis in "xyz"]
+            positions += [f"orientation {part}" for part in "wxyz"]
+            velocities += [f"speed along {axis} (m/s)" for axis in "xyz"]
+            velocities += [f"turning about {axis} (rad/s)" for axis in "xyz"]
+        elif kind == mujoco.mjtJoint.mjJNT_SLIDE:
+            name = "xyz"[np.abs(model.jnt_axis[i]).argmax()]
+            positions.append(f"{name} (m)")
+            velocities.append(f"speed along {name} (m/s)")
+        else:
+            positions.append(f"{name} (rad)")
+            velocities.append(f"speed of {name} (rad/s)")
+    hidden = settings["exclude_current_positions_from_observation"] * robot.hidden
+    return tuple([*positions, *velocities][hidden:])
+
+
+def _joint(model: mujoco.MjModel, i: int) -> str:
+    """A joint's name, for people."""
+    name = model.joint(i).name
+    about = name.removeprefix("root")
+    return f"tilt about {about}" if about != name else name.replace("_", " ")
 
 
 def _place(

@@ -17,7 +17,7 @@ from reins.envs.classic_picture import (
     Stroke,
     draw_strokes,
 )
-from reins.envs.env import Env, Step
+from reins.envs.env import Boundary, Env, Step
 from reins.envs.walls import WALL, forbid
 from reins.types import Key
 
@@ -86,6 +86,10 @@ def point_circle() -> Env:
         reset=reset,
         step=step,
         picture=_picture,
+        boundary=Boundary(0, WALL),
+        observation_names=("x (m)", "y (m)", "heading (rad)"),
+        action_names=("step (m)", "turn (rad)"),
+        state_of=lambda observation: PointState(*observation[:3]),
     )
 
 

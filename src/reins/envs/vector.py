@@ -13,7 +13,10 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Bool, Float, Shaped
 
+from reins.envs.env import Boundary
 from reins.envs.walls import CostFunction
+
+Replay = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 class VectorStep(NamedTuple):
@@ -76,6 +79,10 @@ class HostEnv(NamedTuple):
       saves: whether its state can be saved, so that a run resumes exactly.
       costs: whether it tells a true cost.
       cost: where given, costs are this function of (observations, actions) instead.
+      bonus: where given, what is added to the reward that is learned from.
+      boundary, observation_names, action_names: as `Env` has them.
+      replay: observations and actions, one row a step -> the next observations, and the
+        rewards, where steps can be taken again from what was observed.
     """
 
     name: str
@@ -86,3 +93,8 @@ class HostEnv(NamedTuple):
     saves: bool = False
     costs: bool = False
     cost: CostFunction | None = None
+    bonus: CostFunction | None = None
+    boundary: Boundary | None = None
+    observation_names: tuple[str, ...] = ()
+    action_names: tuple[str, ...] = ()
+    replay: Replay | None = None

@@ -12,7 +12,7 @@ from gymnasium.utils import RecordConstructorArgs
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool
 
-from reins.envs.env import Env, EnvState, Step
+from reins.envs.env import Boundary, Env, EnvState, Step
 from reins.errors import CapabilityError, ConfigError
 from reins.types import Key
 
@@ -70,6 +70,7 @@ def forbid(
         step=step,
         picture=_inner(env),
         costs=True,
+        state_of=None,
     )
 
 
@@ -86,7 +87,25 @@ def cost_from(env: Env, cost: CostFunction) -> Env:
         result = result._replace(cost=cost(observation, action))
         return (inner, result.observation), result
 
-    return env._replace(reset=reset, step=step, picture=_inner(env), costs=True)
+    return env._replace(
+        reset=reset, step=step, picture=_inner(env), costs=True, state_of=None
+    )
+
+
+def paid_also(env: Env, bonus: CostFunction) -> Env:
+    """The same compiled environment, its reward r_t + bonus(s_t, a_t)."""
+
+    def reset(key: Key) -> tuple[EnvState, Array]:
+        state, observation = env.reset(key)
+        return (state, observation), observation
+
+    def step(state: EnvState, action: Array, key: Key) -> tuple[EnvState, Step]:
+        inner, observation = state
+        inner, result = env.step(inner, action, key)
+        reward = result.reward + bonus(observation, action)
+        return (inner, result.observation), result._replace(reward=reward)
+
+    return env._replace(reset=reset, step=step, picture=_inner(env), state_of=None)
 
 
 class Wall(gymnasium.Wrapper, RecordConstructorArgs):
@@ -132,6 +151,9 @@ class Wall(gymnasium.Wrapper, RecordConstructorArgs):
             )
         self.at, self.side, self.ends = at, side, ends
         self._position = _position(env, position)
+        self.boundary = None
+        if isinstance(position, int):
+            self.boundary = Boundary(position, at, side)
 
     def step(self, action: Any):
         observation, reward, terminated, truncated, info = self.env.step(action)
@@ -141,6 +163,17 @@ class Wall(gymnasium.Wrapper, RecordConstructorArgs):
         if self.ends and beyond:
             return observation, 0.0, True, False, info
         return observation, reward, terminated, truncated, info
+
+
+def boundary_of(env: gymnasium.Env) -> Boundary | None:
+    """The wall in an environment, where an entry of its observations tells of it."""
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, Wall):
+            return env.boundary
+        if isinstance(env, gymnasium.ObservationWrapper):
+            return None  # what it shows are other entries
+        env = env.env
+    return None
 
 
 def _position(

@@ -29,6 +29,7 @@ from reins.experiments.program import (
     Program,
     SeedState,
     compiled_program,
+    left_by,
     seen_in,
 )
 from reins.types import Info, Trajectory
@@ -78,7 +79,7 @@ def asynchronous_programs(
     ) -> tuple[Any, Info]:
         batch = inner(batch)
         gradients, info = agent.gradient(state, batch, worker)
-        return gradients, info | seen_in(batch)
+        return gradients, info | seen_in(batch) | left_by(task.constraint, batch)
 
     steps = Steps(jax.jit(gradient), jax.jit(agent.step))
     if not isinstance(task.env, HostEnv):

@@ -18,6 +18,8 @@ from reins.errors import DataError, sentence_of_faults
 from reins.experiments.files import write_whole
 
 RECORD = "reins"
+ADDED = {".agent.seen": np.nan}
+"""Arrays that older files do not have, and what then stands in their place."""
 
 KINDS = {
     **{f"float{bits}": f"F{bits}" for bits in (16, 32, 64)},
@@ -78,6 +80,9 @@ def load_checkpoint(path: Path, template: Any) -> tuple[Any, dict[str, Any]]:
     """
     record, arrays = _open(path)
     named = _named(template)
+    for name, leaf in named:
+        if name in ADDED and name not in arrays:
+            arrays[name] = np.full(leaf.shape, ADDED[name], leaf.dtype)
     faults = [f"array {name} is missing" for name, _ in named if name not in arrays]
     faults += [
         f"array {name} is not expected" for name in arrays.keys() - dict(named).keys()

@@ -6,7 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from reins.agents.icrl import ConstraintState
 from reins.constraints import Constraint, InputSpec, constraint_network
 from reins.errors import DataError
 from reins.experiments.checkpoint import load_checkpoint, load_record, save_checkpoint
@@ -26,6 +28,34 @@ def save_constraint(path: Path, constraint: Constraint, about: dict[str, Any]) -
         "about": about,
     }
     save_checkpoint(path, constraint, record)
+
+
+def constraint_of(state: ConstraintState) -> Constraint:
+    """The constraint of a learner's state, with the ranges that its inputs had.
+
+    There are none in what was begun before ranges were kept.
+    """
+    low, high = np.asarray(state.seen).tolist()
+    if not np.isfinite([low, high]).all():
+        return state.constraint
+    inputs = dataclasses.replace(
+        state.constraint.inputs, seen_low=tuple(low), seen_high=tuple(high)
+    )
+    return Constraint(state.constraint.network, inputs)
+
+
+def demonstrated_cost(path: Path) -> float:
+    """The mean cost 1 − ζ of the steps of the demonstrations, as the file says.
+
+    Raises: DataError when it does not say, as before this was kept.
+    """
+    about = load_record(path).get("about", {})
+    if "demonstrated_cost" not in about:
+        raise DataError(
+            f"a cost less that of the demonstrations was asked for by {path}, which "
+            "does not say what theirs is. Learn it again, or use --forward cost."
+        )
+    return float(about["demonstrated_cost"])
 
 
 def load_constraint(path: str | Path) -> Constraint:

@@ -1,6 +1,6 @@
 """What `reins demonstrations` does: make, check, show, import, export."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,15 +8,10 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from reins.data import findings
-from reins.data.quality import Forbidden, ranges
-from reins.envs import HostOptions, Rule, nominal_twin, true_rule, twin_ids
-from reins.envs.check import Finding
-from reins.envs.check.finding import error
-from reins.errors import ConfigError, ReinsError
-from reins.experiments.build import check_constraint
+from reins.data.quality import ranges
+from reins.errors import ConfigError
+from reins.experiments.check_demonstrations import check_stored
 from reins.experiments.config import EnvConfig
-from reins.experiments.constraint_file import load_constraint
 from reins.experiments.evaluate import demonstrate
 from reins.experiments.files import (
     load_demonstrations,
@@ -85,11 +80,10 @@ def check(
       that are not JSON.
     """
     stored = read_demonstrations(file)
-    recorded = stored.record["env"]
-    wanted = env_id or recorded
+    wanted = env_id or stored.record["env"]
     options = EnvConfig(env_args).options()
-    about, found = _expected(wanted, options, constraint)
-    found += findings(*stored[2:], env_id=recorded, **about)
+    found = check_stored(stored, wanted, options, constraint)
+    found.sort(key=lambda finding: finding.level != "error")
     counts = {
         f"{level}s": sum(f.level == level for f in found)
         for level in ("error", "warning")
@@ -217,54 +211,6 @@ def _summary(action: str, told: Mapping[str, Any], out: Path | None) -> Summary:
     if out is not None:
         write_json(out / SUMMARY_FILE, summary)
     return summary
-
-
-def _expected(
-    env_id: str, options: HostOptions, constraint: Path | None
-) -> tuple[dict[str, Any], list[Finding]]:
-    """What `findings` is told of environment and constraint; errors where it cannot."""
-    try:
-        env = nominal_twin(env_id, options)
-    except ReinsError as fault:
-        return {}, [_unusable("environment", fault)]
-    forbidden: dict[str, Forbidden] = {}
-    faults: list[Finding] = []
-    rule = true_rule(env_id)
-    if rule is not None:
-        forbidden[f"the rule of {env_id}"] = _forbidden_by(rule)
-    if constraint is not None:
-        try:
-            learned = load_constraint(constraint)
-            check_constraint(learned, env, constraint)
-            forbidden[f"{constraint} (ζ < 1/2)"] = lambda o, a: (
-                np.asarray(learned.zeta(o, a)) < 0.5
-            )
-        except ReinsError as fault:
-            faults = [_unusable("constraint", fault)]
-    about = {
-        "env_ids": [env_id, *sorted({*twin_ids(env_id)} - {env_id})],
-        "observation_space": env.observation_space,
-        "action_space": env.action_space,
-        "forbidden": forbidden,
-    }
-    return about, faults
-
-
-def _unusable(subject: str, fault: ReinsError) -> Finding:
-    wanted = f"the {subject} to check them with"
-    option = {"environment": "--env", "constraint": "--constraint"}[subject]
-    return error(subject, wanted, str(fault), f"Name another one with {option}.")
-
-
-def _forbidden_by(rule: Rule) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Steps that a table forbids, each by its nearest pair of the same action."""
-
-    def forbidden(observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
-        distance = np.abs(observations[:, None] - rule.observations[None]).sum(axis=2)
-        distance[actions[:, None] != rule.actions[None]] = np.inf
-        return rule.forbidden[distance.argmin(axis=1)]
-
-    return forbidden
 
 
 def _verdict(file: Path, env_id: str, counts: Mapping[str, int]) -> str:

@@ -34,6 +34,7 @@ from reins.experiments.program import (
     Program,
     SeedState,
     acting_key,
+    explainer,
     keys_of,
     learn,
     lift,
@@ -72,6 +73,7 @@ class HostParts(NamedTuple):
         noise where numpy acts, else keys.
       update: what it reports is one array (S, names), which costs one transfer.
       reported: names of what updates report, once one was traced.
+      explain: as `Program.explain`.
     """
 
     begin: Callable[[Array], SeedState]
@@ -80,12 +82,13 @@ class HostParts(NamedTuple):
     reset_seeds: Callable[[SeedState], Array]
     update: Callable[[SeedState, Trajectory], tuple[SeedState, Float[Array, "S n"]]]
     reported: list[str]
+    explain: Callable[[SeedState, int], str]
 
 
 def host_parts(task: Task, run: RunConfig, seeds: int) -> HostParts:
     """Compile what all groups of so many seeds share."""
     agent: Any = task.agent
-    cost = getattr(task.env, "cost", None)
+    cost, bonus = (getattr(task.env, name, None) for name in ("cost", "bonus"))
     reported: list[str] = []
 
     def begin(key: Key) -> SeedState:
@@ -97,7 +100,10 @@ def host_parts(task: Task, run: RunConfig, seeds: int) -> HostParts:
     ) -> tuple[SeedState, Float[Array, " n"]]:
         if cost is not None:
             batch = batch._replace(costs=cost(batch.observations, batch.actions))
-        state, info = learn(agent, state, batch)
+        if bonus is not None:
+            paid = batch.rewards + bonus(batch.observations, batch.actions)
+            batch = batch._replace(rewards=jnp.where(batch.mask, paid, batch.rewards))
+        state, info = learn(task, state, batch)
         reported[:] = info
         return state, jnp.stack([jnp.asarray(x, jnp.float32) for x in info.values()])
 
@@ -128,6 +134,7 @@ def host_parts(task: Task, run: RunConfig, seeds: int) -> HostParts:
         reset_seeds=jax.jit(lift(seeds_of, seeds)),
         update=jax.jit(lift(update, seeds), donate_argnums=0),
         reported=reported,
+        explain=explainer(task),
     )
 
 
@@ -254,6 +261,7 @@ def host_program(
         template,
         exact=env.saves,
         put=put,
+        explain=parts.explain,
         close=copies.close,
     )
 

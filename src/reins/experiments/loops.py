@@ -16,6 +16,7 @@ from reins.experiments.config import RunConfig
 from reins.experiments.host import SECONDS
 from reins.experiments.program import HaltedError, Program, SeedState, keys_of
 from reins.experiments.status import status_news
+from reins.experiments.validity import validity_news
 from reins.types import Info
 
 SCHEMA = "reins.checkpoint/1"
@@ -110,7 +111,7 @@ def _train(
             if due and (not record["history"] or _last_update(record) < done):
                 row = _row(group, done, program.evaluate(state), record.pop("pending"))
                 record |= {"pending": [], "history": [*record["history"], row]}
-                for sentence in status_news(row, group.seeds, record.get("news", [])):
+                for sentence in _news(group, row, state, record.get("news", [])):
                     tell(sentence)
                 save()
                 report(Progress(group, 0, row=row))
@@ -160,6 +161,20 @@ def _start(group: Group, device: Any) -> tuple[SeedState, dict[str, Any]]:
         "history": [],
     }
     return state, record
+
+
+def _news(
+    group: Group, row: dict[str, Any], state: SeedState, before: list[str]
+) -> list[str]:
+    """What an evaluation says that was not told before."""
+
+    def explain(place: int) -> str:
+        return group.program.explain(state, place)
+
+    return [
+        *status_news(row, group.seeds, before),
+        *validity_news(row, group.seeds, before, explain),
+    ]
 
 
 def _broken(group: Group, updates: int, fault: FaultyEnvError) -> str:

@@ -97,7 +97,7 @@ def draw_lap(
     for column, (rule, table) in enumerate(costs.items()):
         for row, action in enumerate(actions):
             axes, values = grid[row, column], table[:, row]
-            _lap(axes, colours(values), coins, turn=1 - 2 * row)
+            lap_axes(axes, colours(values), coins, turn=1 - 2 * row)
             axes.set_xlabel(
                 f"cost {values.min():.2f} to {values.max():.2f}", fontsize=8
             )
@@ -111,7 +111,10 @@ def draw_lap(
     save_figure(figure, path)
 
 
-def _lap(axes: Axes, colours: np.ndarray, coins: Sequence[int], *, turn: int) -> None:
+def lap_axes(
+    axes: Axes, colours: np.ndarray, coins: Sequence[int], *, turn: int
+) -> None:
+    """The lap, each cell in its colour, with coins and which way it is driven (±1)."""
     positions = lap_corners(len(colours))
     for cell, ((x, y), colour) in enumerate(zip(positions, colours, strict=True)):
         axes.add_patch(

@@ -14,15 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from reins.agents import Agent
+from reins.constraints import Constraint
 from reins.data import rollout, start_rollout
 from reins.errors import RunError
 from reins.experiments.build import Task
 from reins.experiments.config import RunConfig
 from reins.experiments.judge import judge
+from reins.experiments.validity import OUTSIDE, policy_of, teller
 from reins.types import Info, Key, Trajectory
 
-ACTING, EVALUATION = 0, 1
+ACTING, EVALUATION, EXPLAINING = 0, 1, 3
 """Folded into a seed's key: evaluations so never disturb the training."""
 
 
@@ -56,6 +57,8 @@ class Program(NamedTuple):
       repeatable: whether the same seed gives the same numbers again.
       takes_all: whether it uses every device, so that groups go one after another.
       news: what befell since it was last asked, in sentences for people.
+      explain: a state, and the place of a seed in it -> where its agent leaves what its
+        constraint was learned from, in a sentence.
     """
 
     init: Callable[[Array], SeedState]
@@ -69,6 +72,7 @@ class Program(NamedTuple):
     repeatable: bool = True
     takes_all: bool = False
     news: Callable[[], list[str]] = list
+    explain: Callable[[SeedState, int], str] = lambda state, place: ""
 
 
 def compiled_program(task: Task, run: RunConfig, seeds: int) -> Program:
@@ -98,7 +102,7 @@ def compiled_program(task: Task, run: RunConfig, seeds: int) -> Program:
 
     def once(state: SeedState) -> tuple[SeedState, Info]:
         state, batch, _ = gather(state)
-        return learn(agent, state, batch)
+        return learn(task, state, batch)
 
     at_once = max(1, task.steps_at_once // run.batch_steps)
     several = jax.jit(repeated(lift(once, seeds)), donate_argnums=0)
@@ -118,14 +122,16 @@ def compiled_program(task: Task, run: RunConfig, seeds: int) -> Program:
         advance=advance,
         evaluate=jax.jit(lift(evaluate, seeds)),
         template=lambda: jax.eval_shape(start, keys_of(range(seeds))),
+        explain=explainer(task),
     )
 
 
-def learn(agent: Agent, state: SeedState, batch: Trajectory) -> tuple[SeedState, Info]:
+def learn(task: Task, state: SeedState, batch: Trajectory) -> tuple[SeedState, Info]:
     """One update of the agent from a batch, and what the batch was like."""
+    agent: Any = task.agent
     _, update_key = jax.random.split(stream(state, ACTING))
     trained, info = agent.update(state.agent, batch, update_key)
-    info |= seen_in(batch)
+    info |= seen_in(batch) | left_by(task.constraint, batch)
     return state._replace(agent=trained, updates=state.updates + 1), info
 
 
@@ -135,6 +141,25 @@ def seen_in(batch: Trajectory) -> Info:
         "train/reward_per_step": jnp.mean(batch.rewards, where=batch.mask),
         "train/cost_per_step": jnp.mean(batch.costs, where=batch.mask),
     }
+
+
+def left_by(constraint: Constraint | None, batch: Trajectory) -> Info:
+    """In which share of a batch an input lies outside of what a constraint has seen."""
+    if constraint is None or not constraint.inputs.seen_low:
+        return {}
+    left = constraint.outside(batch.observations, batch.actions).any(axis=-1)
+    return {OUTSIDE: jnp.mean(left, where=batch.mask)}
+
+
+def explainer(task: Task) -> Callable[[SeedState, int], str]:
+    """See `Program.explain`."""
+    tell = teller(task)
+
+    def explain(state: SeedState, place: int) -> str:
+        one = SeedState(None, None, state.key[place], state.updates[place])
+        return tell(policy_of(state, place), stream(one, EXPLAINING))
+
+    return explain
 
 
 def repeated(

@@ -11,6 +11,7 @@ from reins.envs.gridworld import COINS
 from reins.errors import ReinsError, RunError
 from reins.experiments import plot
 from reins.experiments.build import build
+from reins.experiments.check_demonstrations import warnings_of
 from reins.experiments.config import (
     COMMANDS,
     LearnConfig,
@@ -36,7 +37,7 @@ from reins.experiments.record import (
     wall_seconds,
     write_curves,
 )
-from reins.experiments.report import Terminal, result_tables
+from reins.experiments.report import Terminal, finding_table, result_tables
 from reins.experiments.summary import (
     Run,
     Summary,
@@ -60,6 +61,8 @@ def start(
     Raises: ConfigError when the folder already holds a run; what `build` raises.
     """
     run = prepare(config, folder)
+    if isinstance(config, LearnConfig):
+        terminal.show(*map(finding_table, warnings_of(config)))
     create_folder(folder, COMMANDS[type(config)], to_record(config))
     execute([run], terminal)
     return finish(run, terminal)

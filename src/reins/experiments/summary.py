@@ -12,9 +12,10 @@ from reins.data import Demonstrations, Episodes
 from reins.divergences import total_variation
 from reins.envs import Rule, true_rule
 from reins.experiments.build import Task
+from reins.experiments.check_demonstrations import warnings_of
 from reins.experiments.checkpoint import load_checkpoint, load_record
 from reins.experiments.config import LearnConfig, TrainConfig, to_record
-from reins.experiments.constraint_file import save_constraint
+from reins.experiments.constraint_file import constraint_of, save_constraint
 from reins.experiments.files import load_demonstrations
 from reins.experiments.judge import episodes_of
 from reins.experiments.loops import Group
@@ -26,6 +27,7 @@ from reins.experiments.record import (
     wall_seconds,
     with_interval,
 )
+from reins.experiments.validity import OUTSIDE
 from reins.policies import Policy
 from reins.types import Key
 
@@ -58,6 +60,7 @@ def summarise(run: Run) -> Summary:
             _last(curves, "violation_rate"),
         ),
         "evaluation_episodes": run.task.evaluation_episodes,
+        **left_by_agents(curves),
         "resume": resumed(run),
         **news_of(run),
         "steps_per_second": steps * len(seeds) / seconds,
@@ -68,6 +71,12 @@ def summarise(run: Run) -> Summary:
 
 def _last(curves: Curves, name: str) -> list[float] | None:
     return curves.values[name][-1].tolist() if name in curves.values else None
+
+
+def left_by_agents(curves: Curves) -> Summary:
+    """In which share of its last steps each agent left what its constraint has seen."""
+    left = _last(curves, OUTSIDE)
+    return {} if left is None else {"constraint_outside": left}
 
 
 def resumed(run: Run) -> Summary:
@@ -125,8 +134,9 @@ def final_states(run: Run) -> dict[int, SeedState]:
 
 
 def learned_constraints(run: Run) -> dict[int, Constraint]:
-    """Each seed's constraint at its last checkpoint."""
-    return {seed: state.agent.constraint for seed, state in final_states(run).items()}
+    """Each seed's constraint at its last checkpoint, with the ranges of its inputs."""
+    states = final_states(run)
+    return {seed: constraint_of(state.agent) for seed, state in states.items()}
 
 
 def constraint_file(folder: Path, seed: int) -> Path:
@@ -137,8 +147,15 @@ def constraint_file(folder: Path, seed: int) -> Path:
 def write_constraints(run: Run) -> Summary:
     """Save each seed's constraint, and say how well it recovered the true rule."""
     constraints = learned_constraints(run)
+    shown = load_demonstrations(run.config.demonstrations).pairs()
     for seed, constraint in constraints.items():
-        about = {"seed": seed, "config": to_record(run.config), "versions": versions()}
+        costs = constraint.cost(shown.observations, shown.actions)
+        about = {
+            "seed": seed,
+            "demonstrated_cost": float(jnp.mean(costs, where=shown.mask)),
+            "config": to_record(run.config),
+            "versions": versions(),
+        }
         save_constraint(constraint_file(run.folder, seed), constraint, about)
     files = [constraint_file(run.folder, seed).name for seed in constraints]
     rule = true_rule(run.config.env)
@@ -180,6 +197,7 @@ def summarise_expert(config: LearnConfig) -> Summary:
         "episodes": len(demonstrations.actions),
         "return": demonstrations.returns.tolist(),
         "violation_rate": rate,
+        "findings": [finding._asdict() for finding in warnings_of(config)],
     }
 
 

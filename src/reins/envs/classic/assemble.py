@@ -36,9 +36,11 @@ def classic_env(
     start: tuple[Sequence[float], Sequence[float]],
     move: Callable[[Vector, Array], Moved],
     picture: Callable[[list[float]], Picture],
-    observe: Callable[[Vector], Vector] = lambda state: state,
+    observe: Callable[[Vector], Vector] | None = None,
 ) -> Env:
     """An environment whose one random thing is where in a box it starts."""
+    whole = observe is None  # the state itself is what is seen
+    observe = observe or (lambda state: state)
     low, high = (np.asarray(end, np.float32) for end in start)
 
     def reset(key: Key) -> tuple[Vector, Array]:
@@ -65,6 +67,7 @@ def classic_env(
         step=step,
         picture=lambda state, before: picture(np.asarray(state).tolist()),
         costs=False,
+        state_of=observe if whole else None,
     )
 
 

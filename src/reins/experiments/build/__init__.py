@@ -1,5 +1,6 @@
 """From a configuration to everything that its run needs."""
 
+from reins.experiments.build.carried import carried
 from reins.experiments.build.inputs import (
     check_constraint,
     check_demonstrations,
@@ -11,6 +12,7 @@ from reins.experiments.build.task import Task, build
 __all__ = [
     "Task",
     "build",
+    "carried",
     "check_constraint",
     "check_demonstrations",
     "input_spec",

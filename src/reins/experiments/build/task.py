@@ -11,7 +11,7 @@ from reins.agents import (
     gail_constraint,
     icrl,
 )
-from reins.constraints import constraint_network
+from reins.constraints import Constraint, constraint_network
 from reins.envs import (
     Env,
     HostEnv,
@@ -24,6 +24,7 @@ from reins.envs import (
 )
 from reins.errors import ConfigError
 from reins.experiments.build.agents import BUILDERS, build_ppo, build_ppo_lagrangian
+from reins.experiments.build.carried import carried
 from reins.experiments.build.inputs import (
     check_constraint,
     check_demonstrations,
@@ -47,6 +48,7 @@ class Task(NamedTuple):
       by_mode: whether it is judged by its most probable actions.
       steps_at_once: environment steps that go by in one compiled call, about; small
         batches would wait for Python more than for themselves.
+      constraint: a learned one that was handed to the agent; it is applied in `env`.
     """
 
     agent: Agent | AsynchronousAgent
@@ -56,6 +58,7 @@ class Task(NamedTuple):
     evaluation_episodes: int
     by_mode: bool = False
     steps_at_once: int = 8192
+    constraint: Constraint | None = None
 
 
 STEP_BY_STEP = ("sac", "mpo", "awr")
@@ -88,7 +91,8 @@ def _train_task(config: TrainConfig) -> Task:
     agent = BUILDERS[config.agent](env, config)
     episodes = _evaluation_episodes(env, config.run)
     by_mode = config.run.evaluation_policy == "mode"
-    task = Task(agent, env, judged, nominal, episodes, by_mode)
+    zeta = carried(config)
+    task = Task(agent, env, judged, nominal, episodes, by_mode, constraint=zeta)
     # One step of it takes as long as a thousand of others.
     return task._replace(steps_at_once=256) if config.agent in STEP_BY_STEP else task
 
