@@ -161,7 +161,8 @@ class Reproduce:
     """Work off the runs of a table; call again to go on."""
 
     table: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")]
-    """The table's name: lectures, pong-from-pixels, or rl-as-inference."""
+    """The table's name: lectures, pong-from-pixels, rl-as-inference, soft-policies, or
+    inverse-constrained-rl."""
     config: tyro.conf.OmitArgPrefixes[ReproduceConfig] = dataclasses.field(
         default_factory=ReproduceConfig
     )
@@ -267,7 +268,6 @@ class DemonstrationsCommand:
         return self.action.output
 
 
-def _commands_of_studies() -> Any:
 @dataclasses.dataclass(frozen=True)
 class ConstraintCommand:
     """Look at a learned constraint: where it forbids, and where it is valid."""
@@ -280,6 +280,7 @@ class ConstraintCommand:
     output: Common = dataclasses.field(default_factory=Output)
 
 
+def _commands_of_studies() -> Any:
     """A command for each study, from its configuration."""
     studies = [
         Annotated[kind.config, tyro.conf.subcommand(name)]
@@ -311,8 +312,8 @@ Command = (
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[DemonstrationsCommand, tyro.conf.subcommand("demonstrations")]
-)
     | Annotated[ConstraintCommand, tyro.conf.subcommand("constraint")]
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -406,9 +407,9 @@ def _carry_out(command: Any, out: Path | None, terminal: Terminal) -> dict[str, 
             return run_study(study, out or default_folder(f"lab-{name}"), terminal)
         case DemonstrationsCommand(action=action):
             return _demonstrations(action, out, terminal)
-    raise TypeError(f"no command {command!r}")
         case ConstraintCommand(file=file, view=view):
             return show_constraint.show(file, out, view, terminal=terminal)
+    raise TypeError(f"no command {command!r}")
 
 
 def _watch(command: Watch, out: Path | None, terminal: Terminal) -> dict[str, Any]:
