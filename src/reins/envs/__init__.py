@@ -17,7 +17,7 @@ from reins.envs.classic import (
 )
 from reins.envs.env import Boundary, Env, Rule, Step
 from reins.envs.golf import golf
-from reins.envs.gymnasium import CompiledEnv, CostWrapper, with_cost
+from reins.envs.gymnasium import CompiledEnv, CostWrapper, with_bonus, with_cost
 from reins.envs.host import (
     HostOptions,
     Vectorisation,
@@ -94,5 +94,6 @@ __all__ = [
     "true_rule",
     "twin_ids",
     "two_doors",
+    "with_bonus",
     "with_cost",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from reins.envs.actions import hybrid_space, hybrid_vector
 from reins.envs.env import Env
 from reins.envs.vector import HostEnv
-from reins.envs.walls import CostFunction, cost_from
+from reins.envs.walls import CostFunction, cost_from, paid_also
 from reins.errors import CapabilityError
 
 
@@ -107,3 +107,14 @@ def with_cost(env: Env | HostEnv | gymnasium.Env, cost: CostFunction) -> Any:
     if isinstance(env, HostEnv):
         return env._replace(cost=cost)
     return cost_from(env, cost)
+
+
+def with_bonus(env: Env | HostEnv, bonus: CostFunction) -> Any:
+    """The same environment for an agent that is paid something beside its reward.
+
+    Args:
+      bonus: (observations, actions) -> what is added, in units of reward.
+    """
+    if isinstance(env, HostEnv):
+        return env._replace(bonus=bonus)
+    return paid_also(env, bonus)

@@ -10,7 +10,7 @@ from reins.envs import true_rule, twin_ids
 from reins.envs.gridworld import COINS
 from reins.errors import ReinsError, RunError
 from reins.experiments import plot
-from reins.experiments.build import build
+from reins.experiments.build import build, each_its_own
 from reins.experiments.check_demonstrations import warnings_of
 from reins.experiments.config import (
     COMMANDS,
@@ -94,11 +94,19 @@ def resume(folder: Path, terminal: Terminal) -> Summary:
 
 def prepare(config: TrainConfig | LearnConfig, folder: Path) -> Run:
     """Build what a run needs, without starting it."""
-    apart = config.agent == "a3c"  # which takes all devices for one seed
+    each = each_its_own(config)
+    apart = each or config.agent == "a3c"  # which takes all devices for one seed
     # Before JAX is used for anything:
     grouped = group_seeds(config.run.seed_list, apart=apart)
-    task = build(config)
-    programs = make_programs(task, config.run, grouped)
+    if each:
+        tasks = [(build(config, seed), [(seed,)]) for (seed,) in grouped]
+    else:
+        tasks = [(build(config), grouped)]
+    programs = [
+        program
+        for task, own in tasks
+        for program in make_programs(task, config.run, own, of=len(grouped))
+    ]
     groups = [
         Group(
             config.agent,
@@ -110,7 +118,7 @@ def prepare(config: TrainConfig | LearnConfig, folder: Path) -> Run:
         )
         for seeds, program in zip(grouped, programs, strict=True)
     ]
-    return Run(folder, config, task, groups)
+    return Run(folder, config, tasks[0][0], groups)
 
 
 def execute(runs: Sequence[Run], terminal: Terminal) -> None:

@@ -1,6 +1,6 @@
 """From a configuration to everything that its run needs."""
 
-from reins.experiments.build.carried import carried
+from reins.experiments.build.carried import carried, each_its_own
 from reins.experiments.build.inputs import (
     check_constraint,
     check_demonstrations,
@@ -15,6 +15,7 @@ __all__ = [
     "carried",
     "check_constraint",
     "check_demonstrations",
+    "each_its_own",
     "input_spec",
     "normalised_by",
 ]

@@ -65,18 +65,26 @@ def normalised_by(inputs: InputSpec, expert: Pairs) -> InputSpec:
 def check_constraint(constraint: Constraint, env: Env | HostEnv, path: object) -> None:
     """Refuse a constraint that was learned for other observations or actions.
 
+    One that sees some dimensions carries to wherever there are such; that they mean the
+    same there is for its user to know. Without an action dimension it carries to any
+    actions.
+
     Raises: DataError with both sizes.
     """
     expected = input_spec(env, ConstraintConfig())
     found = constraint.inputs
     faults = []
-    if found.observation_size != expected.observation_size:
+    seen = found.observation_dims
+    sees_all = len(seen) == found.observation_size
+    missing = max(seen, default=-1) >= expected.observation_size
+    if found.observation_size != expected.observation_size and (sees_all or missing):
         faults.append(
             f"observations of {found.observation_size} dimensions; those of {env.name} "
             f"have {expected.observation_size}"
         )
     kinds = {True: "discrete actions", False: "action dimensions"}
-    if (found.action_size, found.discrete) != (expected.action_size, expected.discrete):
+    done = found.action_size, found.discrete
+    if found.action_dims and done != (expected.action_size, expected.discrete):
         faults.append(
             f"{found.action_size} {kinds[found.discrete]}; {env.name} has "
             f"{expected.action_size} {kinds[expected.discrete]}"
@@ -84,7 +92,8 @@ def check_constraint(constraint: Constraint, env: Env | HostEnv, path: object) -
     if faults:
         raise DataError(
             f"the constraint {path} was learned on {' and on '.join(faults)}. "
-            "Learn one here, or use the environment it was learned in."
+            "Learn one here, or use the environment it was learned in. What is learned "
+            "from --observation-dims that both have, and no --action-dims, carries."
         )
 
 

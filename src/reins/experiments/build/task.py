@@ -20,19 +20,16 @@ from reins.envs import (
     make_env,
     nominal_twin,
     twin_ids,
-    with_cost,
 )
 from reins.errors import ConfigError
 from reins.experiments.build.agents import BUILDERS, build_ppo, build_ppo_lagrangian
-from reins.experiments.build.carried import carried
+from reins.experiments.build.carried import carried, constrained
 from reins.experiments.build.inputs import (
-    check_constraint,
     check_demonstrations,
     input_spec,
     normalised_by,
 )
 from reins.experiments.config import LearnConfig, RunConfig, TrainConfig
-from reins.experiments.constraint_file import load_constraint
 from reins.experiments.files import load_demonstrations
 
 
@@ -65,17 +62,20 @@ STEP_BY_STEP = ("sac", "mpo", "awr")
 """Agents that make an update for every step, from what they remember."""
 
 
-def build(config: TrainConfig | LearnConfig) -> Task:
+def build(config: TrainConfig | LearnConfig, seed: int | None = None) -> Task:
     """Make everything that a run needs; what cannot work is refused here.
+
+    Args:
+      seed: whose constraint the agent obeys, where every seed has its own.
 
     Raises: ConfigError, DataError or CapabilityError.
     """
     if isinstance(config, TrainConfig):
-        return _train_task(config)
+        return _train_task(config, seed)
     return _learn_task(config)
 
 
-def _train_task(config: TrainConfig) -> Task:
+def _train_task(config: TrainConfig, seed: int | None) -> Task:
     options = config.host.options()
     nominal = env = make_env(config.env, options)
     if twin_ids(config.env)[0] != config.env:
@@ -84,14 +84,11 @@ def _train_task(config: TrainConfig) -> Task:
     if config.return_env is not None:
         twin = config.return_env in twin_ids(config.env)
         judged = make_env(config.return_env, options if twin else HostOptions())
-    if config.constraint is not None:
-        constraint = load_constraint(config.constraint)
-        check_constraint(constraint, env, config.constraint)
-        env = with_cost(env, constraint.cost)
+    env = constrained(env, config, seed)
     agent = BUILDERS[config.agent](env, config)
     episodes = _evaluation_episodes(env, config.run)
     by_mode = config.run.evaluation_policy == "mode"
-    zeta = carried(config)
+    zeta = carried(config, seed)
     task = Task(agent, env, judged, nominal, episodes, by_mode, constraint=zeta)
     # One step of it takes as long as a thousand of others.
     return task._replace(steps_at_once=256) if config.agent in STEP_BY_STEP else task

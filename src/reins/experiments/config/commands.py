@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from reins.agents.icrl import Forward
 from reins.errors import ConfigError, unknown_name
 from reins.experiments.config.agents import (
     AsynchronousConfig,
@@ -43,6 +44,8 @@ AGENTS: dict[str, str] = {
     "hill-climbing": "The best of a policy and its perturbations (S3).",
     "genetic": "Truncation selection: the best survive, the rest are children (S3).",
 }
+UNDER_BUDGET = ("ppo-lagrangian", "sac-lagrangian")
+"""Agents that know a cost."""
 METHODS: dict[str, str] = {
     "icrl": "Constraint by maximum likelihood with importance weights (S2).",
     "classifier": "Baseline: constraint by telling expert from nominal.",
@@ -62,7 +65,13 @@ class TrainConfig:
     env: str
     """The environment's id."""
     constraint: str | None = None
-    """A learned constraint's file; its 1 - zeta becomes the cost."""
+    """A learned constraint's file; or the folder of a run, each seed of which learned
+    one for the same seed of this."""
+    forward: Forward = "cost"
+    """What the agent gets of it: cost 1 - zeta; that less what it is in the
+    demonstrations; or reward r + forward_temperature * log zeta."""
+    forward_temperature: float = 1.0
+    """Units of reward per nat of log zeta, for log-reward."""
     return_env: str | None = None
     """The environment in which return is measured; None for the one trained in."""
     preset: str | None = None
@@ -107,11 +116,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.agent not in AGENTS:
             raise ConfigError(unknown_name("agent", self.agent, AGENTS))
-        if self.constraint is not None and self.agent != "ppo-lagrangian":
-            raise ConfigError(
-                f"a constraint ({self.constraint}) was given to `{self.agent}`, which "
-                "has no cost and would ignore it. Use `ppo-lagrangian`."
-            )
+        self._check_constraint()
         check_preset(self.preset)
         self._check_used()
         for name in ("run", "ppo", "region", "soft", "improvement"):
@@ -119,6 +124,33 @@ class TrainConfig:
             object.__setattr__(self, name, own)
         if "minibatches" in self.used:
             _check_minibatches(self.run, self.ppo)
+
+    def _check_constraint(self) -> None:
+        """Refuse a constraint that the agent would hear nothing of."""
+        paid = self.forward == "log-reward"
+        if self.constraint is None and self.forward != "cost":
+            raise ConfigError(
+                f"--forward {self.forward} was asked for without a constraint, of which "
+                "the agent would get it. Name one with --constraint."
+            )
+        if self.constraint is None or (self.agent in UNDER_BUDGET and not paid):
+            return
+        if not paid:
+            raise ConfigError(
+                f"a constraint ({self.constraint}) was given to `{self.agent}`, which "
+                "has no cost and would ignore it. Use "
+                f"{' or '.join(f'`{name}`' for name in UNDER_BUDGET)}, or --forward "
+                "log-reward."
+            )
+        if self.agent in (*UNDER_BUDGET, "a3c", "gail"):
+            raise ConfigError(
+                f"`{self.agent}` was to be paid by a constraint (--forward log-reward); "
+                "beside its own cost or reward it cannot be. Use `ppo`, say."
+            )
+        if not self.forward_temperature > 0:
+            raise ConfigError(
+                f"forward_temperature must be positive; found {self.forward_temperature}"
+            )
 
     @property
     def used(self) -> set[str]:

@@ -55,11 +55,18 @@ def group_seeds(seeds: Sequence[int], *, apart: bool = False) -> list[tuple[int,
 
 
 def make_programs(
-    task: Task, run: RunConfig, grouped: Sequence[tuple[int, ...]]
+    task: Task,
+    run: RunConfig,
+    grouped: Sequence[tuple[int, ...]],
+    *,
+    of: int | None = None,
 ) -> list[Program]:
     """The program of each group, compiled once for all on each device.
 
     Groups that are trained at the same time share the cores between their simulators.
+
+    Args:
+      of: groups of the whole run, where these are not all.
     """
     if isinstance(task.agent, AsynchronousAgent):
         return asynchronous_programs(task, run, len(grouped), cores=cores())
@@ -67,7 +74,7 @@ def make_programs(
     if not isinstance(task.env, HostEnv):
         return [compiled_program(task, run, seeds)] * len(grouped)
     parts = host_parts(task, run, seeds)
-    at_once = min(len(grouped), len(jax.local_devices()))
+    at_once = min(of or len(grouped), len(jax.local_devices()))
     threads = max(1, cores() // at_once)
     return [
         host_program(task, run, parts, seeds=seeds, threads=threads) for _ in grouped
