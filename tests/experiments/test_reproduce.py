@@ -7,7 +7,7 @@ import pytest
 
 from reins.cli import main
 from reins.errors import DataError, RunError
-from reins.experiments.config import AGENTS, USED
+from reins.experiments.config import AGENTS, METHODS, USED
 from reins.experiments.record import load_curves, read_curves
 from reins.experiments.report import Terminal
 from reins.experiments.reproduce import REPRODUCTIONS, ReproduceConfig, queue
@@ -104,7 +104,7 @@ def test_wrong_input_ends_with_a_sentence(arguments, message, tmp_path, capsys):
 def test_cells_have_names_of_their_own(name):
     cells = REPRODUCTIONS[name].cells()
     assert len({(c.table, c.file) for c in cells}) == len(cells)
-    assert {c.config.agent for c in cells} <= set(USED)
+    assert {c.config.agent for c in cells} <= {*USED, *METHODS}
 
 
 def test_the_lectures_cover_every_agent():

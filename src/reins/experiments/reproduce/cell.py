@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from reins.experiments.config import TrainConfig
+from reins.experiments.config import LearnConfig, TrainConfig
 from reins.experiments.record import Curves
 
 
@@ -18,12 +18,15 @@ class Cell(NamedTuple):
       name: the agent and what is particular about it.
       config: the run.
       published: what others report of the same, with their names; empty when nothing.
+      needs: the label of the cell whose constraints the agent obeys, each seed that of
+        the same seed; it stands in the place of their folder in `config`.
     """
 
     table: str
     name: str
-    config: TrainConfig
+    config: TrainConfig | LearnConfig
     published: str = ""
+    needs: str = ""
 
     @property
     def label(self) -> str:
@@ -33,6 +36,22 @@ class Cell(NamedTuple):
     def folder(self, out: Path) -> Path:
         """Where it is, in the folder of the whole."""
         return out / self.table / self.name
+
+    def placed(self, out: Path) -> TrainConfig | LearnConfig:
+        """The run, with what it needs where it is in the folder of the whole."""
+        if not self.needs:
+            return self.config
+        return dataclasses.replace(
+            self.config, constraint=str((out / self.needs).absolute())
+        )
+
+    def is_of(self, found: TrainConfig | LearnConfig) -> bool:
+        """Whether a run was told the same, wherever what it needs lay."""
+        if self.needs and isinstance(found, TrainConfig):
+            if not Path(found.constraint or "").match(self.needs):
+                return False
+            found = dataclasses.replace(found, constraint=self.needs)
+        return found == self.config
 
     @property
     def file(self) -> str:
@@ -57,11 +76,12 @@ class Asked(NamedTuple):
 
     command: str
     scale: float
+    scaled: str = "steps and replay"
 
     @property
     def caption(self) -> str:
         """The command, and what it has scaled."""
-        size = "" if self.scale == 1 else f" (steps and replay x {self.scale:g})"
+        size = "" if self.scale == 1 else f" ({self.scaled} x {self.scale:g})"
         return self.command + size
 
 

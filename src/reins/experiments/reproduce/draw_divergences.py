@@ -1,7 +1,6 @@
 """The pictures of rl-as-inference: S1's Figures 2 and 3, and how the cells ended."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from reins.experiments.plot import PALETTE
 from reins.experiments.record import Curves
 from reins.experiments.reproduce.cell import Asked, Results
+from reins.experiments.reproduce.panels import QUIET, around, explain, not_run
 from reins.experiments.reproduce.rl_as_inference import (
     LOSSES,
     REPLAYS,
@@ -27,7 +27,6 @@ _SMOOTHED = (
     f"mean over seeds, smoothed (EMA {SMOOTHING}; thin: as measured)\n"
     "band: {} over seeds"
 )
-_QUIET: dict[str, Any] = {"fontsize": 6.5, "color": "#555"}
 
 
 def draw_humanoid(results: Results, asked: Asked) -> Figure:
@@ -38,7 +37,7 @@ def draw_humanoid(results: Results, asked: Asked) -> Figure:
     axes.set_title("Humanoid-v5, replay 1M", fontsize=9)
     axes.set_xlabel("environment steps")
     axes.set_ylabel("return per episode")
-    _explain(figure, _SMOOTHED.format("one standard deviation"), asked)
+    explain(figure, _SMOOTHED.format("one standard deviation"), asked)
     return figure
 
 
@@ -54,7 +53,7 @@ def draw_robots(results: Results, asked: Asked) -> Figure:
         axes.set_title(task, fontsize=9)
     for axes in grid[-1]:
         axes.set_xlabel("environment steps")
-    _explain(figure, _SMOOTHED.format("a quarter of a standard deviation"), asked)
+    explain(figure, _SMOOTHED.format("a quarter of a standard deviation"), asked)
     return figure
 
 
@@ -77,9 +76,9 @@ def _panel(
         missing = [NAMES[loss] for loss in LOSSES if loss not in finished]
         if missing:
             told = f"{missing[0]}: not run yet"
-            axes.text(0.97, 0.03, told, ha="right", transform=axes.transAxes, **_QUIET)
+            axes.text(0.97, 0.03, told, ha="right", transform=axes.transAxes, **QUIET)
         return
-    _not_run(axes, f"{asked.command} --only {task}/{replay}")
+    not_run(axes, f"{asked.command} --only {task}/{replay}")
 
 
 def _band(axes: Axes, curves: Curves, loss: str, deviations: float) -> None:
@@ -99,37 +98,6 @@ def _band(axes: Axes, curves: Curves, loss: str, deviations: float) -> None:
     axes.fill_between(
         steps, mean - spread, mean + spread, color=colour, alpha=0.2, lw=0
     )
-
-
-def _not_run(axes: Axes, command: str) -> None:
-    lines = command.replace(" --", "\n --").replace("reproduce ", "reproduce\n ")
-    axes.text(
-        *(0.5, 0.5, f"not run yet\n\n{lines}"),
-        transform=axes.transAxes,
-        ha="center",
-        va="center",
-        **_QUIET,
-    )
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(visible=False)
-
-
-def _explain(figure: Figure, told: str, asked: Asked) -> None:
-    """What is drawn, by which command, and the legend once for all panels."""
-    figure.suptitle(f"{told}\n{asked.caption}", fontsize=8)
-    by_label: dict[str, Any] = {}
-    for axes in figure.axes:
-        lines, labels = axes.get_legend_handles_labels()
-        by_label |= dict(zip(labels, lines, strict=True))
-    if by_label:
-        figure.legend(
-            *(list(by_label.values()), list(by_label)),
-            ncols=len(by_label),
-            frameon=False,
-            fontsize=8,
-            loc="outside lower center",
-        )
 
 
 def draw_endings(
@@ -154,7 +122,7 @@ def draw_endings(
         "interquartile means of the last evaluation, and P(forward > reverse), with "
         "95 % bootstrap intervals over seeds"
     )
-    _explain(figure, told, asked)
+    explain(figure, told, asked)
     return figure
 
 
@@ -167,12 +135,12 @@ def _final_returns(
     axes.set_title(task, fontsize=9)
     places = [(replay, loss) for replay in REPLAYS for loss in LOSSES]
     if not any((task, *place) in means for place in places):
-        _not_run(axes, f"{asked.command} --only {task}")
+        not_run(axes, f"{asked.command} --only {task}")
         return
     for x, (replay, loss) in enumerate(places):
         if (found := means.get((task, replay, loss))) is not None:
             bars = axes.errorbar(
-                x, found.value, _around(found), fmt="o", color=COLOURS[loss]
+                x, found.value, around(found), fmt="o", color=COLOURS[loss]
             )
             bars.set_label(NAMES[loss])
         else:
@@ -181,16 +149,12 @@ def _final_returns(
                 transform=axes.get_xaxis_transform(),
                 rotation=90,
                 ha="center",
-                **_QUIET,
+                **QUIET,
             )
     middles = [len(LOSSES) * (i + 0.5) - 0.5 for i in range(len(REPLAYS))]
     axes.set_xticks(middles, list(REPLAYS))
     axes.set_xlabel("replay")
     axes.set_xlim(-0.6, len(places) - 0.4)
-
-
-def _around(found: Interval) -> list[list[float]]:
-    return [[found.value - found.low], [found.high - found.value]]
 
 
 def _probabilities(
@@ -205,7 +169,7 @@ def _probabilities(
     ]
     for y, (_, found) in enumerate(rows):
         colour = "#222" if y < len(better) else PALETTE[4]
-        axes.errorbar(found.value, y, xerr=_around(found), fmt="o", color=colour)
+        axes.errorbar(found.value, y, xerr=around(found), fmt="o", color=colour)
     axes.axvline(0.5, color="black", lw=0.8, ls="--")
     axes.set_xlim(-0.05, 1.05)
     axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)

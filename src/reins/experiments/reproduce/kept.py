@@ -17,7 +17,8 @@ RESULTS = "results"
 PAGE = "tables.md"
 _MEASURED = (
     *("agent", "env", "seeds", "steps", "evaluation_episodes", "wall_seconds"),
-    *("final_return", "final_return_interval", "versions"),
+    *("final_return", "final_return_interval"),
+    *("final_violation_rate", "final_violation_rate_interval", "versions"),
 )
 
 
@@ -37,7 +38,8 @@ def find(cell: Cell, out: Path, kept: Iterable[Path]) -> Done | None:
     folder = cell.folder(out)
     if _is_done(folder, cell):
         summary = read_json(folder / SUMMARY_FILE, "the summary of a cell")
-        return Done(cell, summary, folder / "curves.csv")
+        (row,) = summary.get("methods", {"": summary}).values()
+        return Done(cell, row, folder / "curves.csv")
     for place in kept:
         tables = read_json(place / SUMMARY_FILE, "kept results").get("tables", {})
         row = tables.get(cell.table, {}).get(cell.name, {})
@@ -52,7 +54,7 @@ def _is_done(folder: Path, cell: Cell) -> bool:
         return False
     try:
         # Built from its record: settings which came later stand at their defaults.
-        return config_of(read_folder(folder)) == cell.config
+        return cell.is_of(config_of(read_folder(folder)))
     except ReinsError:
         return False  # told when it is to be run
 

@@ -18,10 +18,16 @@ from reins.experiments.record import (
 from reins.experiments.report import Terminal, result_tables
 from reins.experiments.reproduce.cell import Asked, Cell, Table
 from reins.experiments.reproduce.divergences import compare
+from reins.experiments.reproduce.inverse_constrained_rl import (
+    inverse_constrained_rl,
+)
+from reins.experiments.reproduce.inverse_constrained_rl import scaled as scaled_rules
 from reins.experiments.reproduce.kept import RESULTS, Done, by_table, find, keep
 from reins.experiments.reproduce.lectures import lectures
+from reins.experiments.reproduce.needs import check_needs, learning_from
 from reins.experiments.reproduce.pong import pong_from_pixels
 from reins.experiments.reproduce.rl_as_inference import rl_as_inference, scaled
+from reins.experiments.reproduce.rules import compare as compare_rules
 from reins.experiments.reproduce.soft_policies import compare as compare_policies
 from reins.experiments.reproduce.soft_policies import soft_policies
 from reins.experiments.run import resume, start
@@ -32,6 +38,9 @@ REPRODUCTIONS: dict[str, Table] = {
     "pong-from-pixels": Table(pong_from_pixels, 3),
     "rl-as-inference": Table(rl_as_inference, 5, scaled, compare),
     "soft-policies": Table(soft_policies, 5, compare=compare_policies),
+    "inverse-constrained-rl": Table(
+        inverse_constrained_rl, 5, scaled_rules, compare_rules
+    ),
 }
 
 
@@ -49,6 +58,8 @@ class ReproduceConfig:
     """Tables or cells whose name contains one of these; none means all."""
     kept: tuple[Path, ...] = ()
     """Results kept elsewhere: their cells, if of the same settings, count as done."""
+    demonstrations: tuple[str, ...] = ()
+    """NAME=FILE: learn from this file where a table has the set that is called so."""
 
     def __post_init__(self) -> None:
         seeds = 1 if self.seeds is None else self.seeds
@@ -65,6 +76,8 @@ class ReproduceConfig:
             value = getattr(self, size)
             if value != type(self).__dataclass_fields__[size].default:
                 words += [f"--{size.replace('_', '-')}", str(value)]
+        if self.demonstrations:
+            words += ["--demonstrations", *self.demonstrations]
         return Asked(shlex.join(words), self.scale)
 
 
@@ -74,8 +87,9 @@ def reproduce(
     """Work off the queue, and tell what is finished; call again to go on.
 
     A finished cell is not run again, one that was cut off resumes, and one that fails
-    is reported while the others go on. What is worth keeping is written after every
-    cell, of all that are finished, chosen this time or not.
+    is reported while the others go on. What a chosen cell needs is run before it. What
+    is worth keeping is written after every cell, of all that are finished, chosen this
+    time or not.
 
     Raises: ConfigError when there is no such table, or nothing in it was chosen.
     """
@@ -83,11 +97,14 @@ def reproduce(
         raise ConfigError(unknown_name("table", name, REPRODUCTIONS))
     table = REPRODUCTIONS[name]
     cells = [_sized(cell, table, settings) for cell in table.cells()]
+    cells = learning_from(cells, settings.demonstrations)
     only = settings.only or ("",)
     chosen = [cell for cell in cells if any(word in cell.label for word in only)]
     if not chosen:
         names = ", ".join(cell.label for cell in cells)
         raise ConfigError(f"no cell of {name} is called {settings.only}: {names}.")
+    needed = {cell.needs for cell in chosen}
+    chosen = [cell for cell in cells if cell in chosen or cell.label in needed]
     check_out(out)
     failures: dict[str, str] = {}
     for i, cell in enumerate(chosen):
@@ -96,6 +113,7 @@ def reproduce(
             terminal.say("done before")
             continue
         try:
+            check_needs(cell, out, failures)
             _run(cell, out, terminal)
         except ReinsError as error:
             failures[cell.label] = str(error)
@@ -120,9 +138,9 @@ def _sized(cell: Cell, table: Table, settings: ReproduceConfig) -> Cell:
 def _run(cell: Cell, out: Path, terminal: Terminal) -> None:
     folder = cell.folder(out)
     if not (folder / CONFIG_FILE).exists():
-        start(cell.config, folder, terminal)
+        start(cell.placed(out), folder, terminal)
         return
-    if config_of(read_folder(folder)) != cell.config:
+    if not cell.is_of(config_of(read_folder(folder))):
         raise ConfigError(
             f"{folder} holds a run of other settings (another scale, or other seeds). "
             "Choose another --out, or delete that folder."

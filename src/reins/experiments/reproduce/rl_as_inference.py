@@ -4,6 +4,7 @@ Five robots, two losses, two sizes of replay: S1's Figures 2 and 3.
 """
 
 import dataclasses
+from typing import Any
 
 from reins.agents.soft_losses import PolicyLoss
 from reins.experiments.config import RunConfig, SACConfig, TrainConfig
@@ -68,7 +69,7 @@ def scaled(cell: Cell, scale: float) -> Cell:
     No more than a tenth of the steps go by before learning. What is published is of a
     million steps, and is left out at any other size.
     """
-    config = cell.config
+    config: Any = cell.config
     steps = max(config.run.batch_steps, round(scale * config.run.steps))
     run = dataclasses.replace(
         config.run, steps=steps, evaluation_interval=max(1, steps // EVALUATIONS)
