@@ -11,7 +11,14 @@ import numpy as np
 import optax
 import pytest
 
-from reins.agents import Agent, binary_classifier, gail_constraint, icrl
+from reins.agents import (
+    Agent,
+    binary_classifier,
+    gail_constraint,
+    icrl,
+    sac,
+    sac_lagrangian,
+)
 from reins.agents.agent import act_by_policy
 from reins.agents.icrl import LOG_ZETA_FLOOR, BackwardStep
 from reins.constraints import (
@@ -22,11 +29,13 @@ from reins.constraints import (
     constraint_network,
     regulariser_loss,
 )
+from reins.critics import action_value_critic
 from reins.data import whole_episodes
-from reins.errors import ConfigError
+from reins.duals import log_dual, projected_dual
+from reins.errors import CapabilityError, ConfigError
 from reins.policies import Policy, categorical_policy
 from reins.types import Pairs, Trajectory
-from tests.toys import quick_jit, scripted_batch, slow_whole_episodes
+from tests.toys import quick_jit, scripted_batch, scripted_env, slow_whole_episodes
 
 KEY = jax.random.key(1)
 HORIZON, LEARNING_RATE, TEMPERATURE, STEPS = 4, 8.0, 0.5, 3
@@ -501,3 +510,53 @@ def test_the_policy_is_the_agents(request, name):
 def test_settings_that_cannot_work_are_refused(wrong, found):
     with pytest.raises(ConfigError, match=found):
         BackwardStep(**wrong)
+
+
+# An agent that remembers.
+
+
+def soft_parts(env):
+    return (
+        categorical_policy(2, 2, hidden=()),
+        action_value_critic(2, 2, hidden=()),
+        optax.adam(1e-3),
+        log_dual(),
+    ), {
+        "observation_space": env.observation_space,
+        "action_space": env.action_space,
+        "policy_loss": "exact-reverse",
+        "batch_size": 8,
+        "buffer_size": 150,
+        "learning_starts": 10,
+    }
+
+
+@pytest.mark.parametrize("forward", ["cost", "relative-cost"])
+def test_what_is_remembered_is_priced_by_the_present_constraint(forward):
+    parts, options = soft_parts(scripted_env())
+    inner = sac_lagrangian(*parts, projected_dual(), environments=4, **options)
+    backward = BackwardStep(forward_updates=1, steps=2, stop=None)
+    told = {"horizon": HORIZON, "backward": backward, "forward": forward}
+    agent = icrl(inner, *PARTS[1:], **told)
+    update = quick_jit(agent.update)
+    batch = jax.tree.map(jnp.asarray, scripted_batch()[1])
+    first, _ = update(agent.init(KEY), batch, KEY)
+    state, _ = update(first, batch, KEY)
+    rows = state.agent.replay.rows
+    origin = 0.0
+    if forward == "relative-cost":
+        shown = state.constraint.cost(EXPERT.observations, EXPERT.actions)
+        origin = jnp.mean(shown, where=EXPERT.mask)
+    # 64 steps from before ζ moved, and 64 from after it.
+    pairs = (rows.observations[:128], rows.actions[:128])
+    now, before = (s.constraint.cost(*pairs) for s in (state, first))
+    np.testing.assert_allclose(rows.costs[:128], now - origin, atol=1e-6)
+    assert np.abs(np.asarray(now - before)).max() > 0.01
+
+
+def test_rewards_that_would_be_remembered_are_not_changed():
+    parts, options = soft_parts(scripted_env())
+    backward = BackwardStep(forward_updates=1, steps=2)
+    told = {"horizon": HORIZON, "backward": backward, "forward": "log-reward"}
+    with pytest.raises(CapabilityError, match="constraints long gone"):
+        icrl(sac(*parts, **options), *PARTS[1:], **told)

@@ -32,6 +32,7 @@ from reins.agents import (
     ppo_lagrangian,
     reinforce,
     sac,
+    sac_lagrangian,
     trpo,
     v_mpo,
 )
@@ -96,15 +97,16 @@ def in_own_units(agent: Agent) -> Agent:
     return normalised(agent, 2, environments=4, discount=0.9)
 
 
-def soft(env: Env, policy_loss: str) -> Agent:
+def soft(env: Env, policy_loss: str, build=sac, **options) -> Agent:
     discrete = env.action_space.shape == ()
-    return sac(
+    return build(
         policy_for(env.observation_space, env.action_space, hidden=()),
         action_value_critic(2, 2, hidden=())
         if discrete
         else state_action_critic(2, 1, hidden=(3,)),
         optax.adam(1e-3),
         log_dual(),
+        **options,
         observation_space=env.observation_space,
         action_space=env.action_space,
         policy_loss=policy_loss,
@@ -114,6 +116,10 @@ def soft(env: Env, policy_loss: str) -> Agent:
         buffer_size=100,
         learning_starts=10,
     )
+
+
+def soft_lagrangian(env: Env, policy_loss: str) -> Agent:
+    return soft(env, policy_loss, sac_lagrangian, dual=pid_dual(), environments=4)
 
 
 def imitator(env: Env) -> Agent:
@@ -224,6 +230,9 @@ AGENTS: dict[str, Callable] = {
     "sac-score": lambda env: soft(env, "reverse-kl-score"),
     "sac-exact-reverse": lambda env: soft(env, "exact-reverse"),
     "sac-exact-forward": lambda env: soft(env, "exact-forward"),
+    "sac-lagrangian": lambda env: soft_lagrangian(env, "reverse-kl"),
+    "sac-lagrangian-forward-kl": lambda env: soft_lagrangian(env, "forward-kl"),
+    "sac-lagrangian-exact": lambda env: soft_lagrangian(env, "exact-reverse"),
     "mpo": imitator,
     "v-mpo": lambda env: forward_agent(
         functools.partial(v_mpo, temperature=log_dual(), multiplier=softplus_dual()),
@@ -241,6 +250,9 @@ AGENTS: dict[str, Callable] = {
     "icrl": lambda env: constraint_agent(icrl, lagrangian(env)),
     "icrl-normalised": lambda env: constraint_agent(
         icrl, in_own_units(lagrangian(env))
+    ),
+    "icrl-sac-lagrangian": lambda env: constraint_agent(
+        icrl, soft_lagrangian(env, "exact-reverse")
     ),
     "icrl-log-reward": lambda env: constraint_agent(
         icrl, forward_agent(ppo, env), forward="log-reward"
@@ -270,8 +282,9 @@ class Case(NamedTuple):
     batch: object
 
 
-CASES = [(name, DISCRETE) for name in AGENTS if name != "sac"]
-CASES += [(name, CONTINUOUS) for name in ("sac", "sac-forward-kl", "sac-score")]
+PATHWISE = ("sac", "sac-lagrangian")
+CASES = [(name, DISCRETE) for name in AGENTS if name not in PATHWISE]
+CASES += [(name, CONTINUOUS) for name in (*PATHWISE, "sac-forward-kl", "sac-score")]
 CASES += [(name, CONTINUOUS) for name in ("ppo", "ppo-normalised", "ppo-lagrangian")]
 CASES += [(name, CONTINUOUS) for name in ("npg", "trpo", "kl-dual")]
 CASES += [(name, CONTINUOUS) for name in ("reinforce", "actor-critic", "a2c")]

@@ -91,6 +91,16 @@ def test_numbers_are_kept_in_32_bits_and_pictures_as_bytes():
     assert replay_bytes(11, SEEN, DONE) == 11 * (4 * (3 + 2 + 1 + 3) + 1) + 8
 
 
+def test_costs_are_kept_where_they_are_asked_for():
+    steps = numbered(0, 1, 6)
+    steps = steps._replace(costs=0.25 * steps.rewards + 1.0)
+    assert add_to_replay(init_replay(6, SEEN, DONE), steps).rows.costs is None
+    kept = add_to_replay(init_replay(6, SEEN, DONE, costs=True), steps).rows
+    np.testing.assert_array_equal(kept.costs, 0.25 * kept.rewards + 1.0)
+    without = replay_bytes(11, SEEN, DONE)
+    assert replay_bytes(11, SEEN, DONE, costs=True) == without + 11 * 4
+
+
 def test_a_buffer_without_room_is_refused():
     with pytest.raises(ConfigError, match="0 steps"):
         init_replay(0, SEEN, DONE)

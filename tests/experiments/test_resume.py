@@ -66,6 +66,17 @@ CASES = {
         kills=1,
         most=20,
     ),
+    # Two critics more, a multiplier with a memory, and episodes half paid.
+    "sac-lagrangian": Case(
+        [
+            *("train", "sac-lagrangian", "--env", "reins/PointCircleWall-v0", *SAC),
+            *("--seeds", "1", "--steps", "6000", "--evaluation-interval", "140"),
+            *("--evaluation-episodes", "2", "--dual", "pid", "--environments", "2"),
+        ],
+        updates=3000,
+        kills=1,
+        most=10,
+    ),
     "sac outside JAX": Case(
         [
             *("train", "sac", "--env", "Hopper-v5", "--seeds", "1", *SAC),

@@ -118,14 +118,27 @@ def test_a_learned_constraint_wraps_a_gymnasium_environment(constraint_path):
     assert info["true_cost"] == 1.0
 
 
-def test_the_agent_obeys_the_cost_it_is_given(tmp_path, constraint_path):
+SMALL_SOFT = {
+    **{k: v for k, v in SMALL.items() if k not in ("epochs", "minibatches")},
+    "rollout_steps": 20,
+    "batch_size": 8,
+    "learning_starts": 100,
+}
+
+
+@pytest.mark.parametrize(
+    ("agent", "settings"), [("ppo-lagrangian", SMALL), ("sac-lagrangian", SMALL_SOFT)]
+)
+def test_the_agent_obeys_the_cost_it_is_given(
+    tmp_path, constraint_path, agent, settings
+):
     run = reins.train(
-        "ppo-lagrangian",
+        agent,
         LAP,
         constraint=str(constraint_path),
         out=tmp_path / "run",
         quiet=True,
-        **SMALL,
+        **settings,
     )
     rows = list(csv.DictReader((run.folder / "curves.csv").read_text().splitlines()))
     constraint = reins.load_constraint(constraint_path)
@@ -133,6 +146,8 @@ def test_the_agent_obeys_the_cost_it_is_given(tmp_path, constraint_path):
     costs = [np.asarray(constraint.cost(cells, np.full(50, a))) for a in (0, 1)]
     per_step = float(rows[-1]["train/cost_per_step"])
     assert np.min(costs) <= per_step <= np.max(costs)
+    # It is what the agent's budget counts.
+    assert 200 * np.min(costs) <= float(rows[-1]["episode_cost"]) <= 200 * np.max(costs)
 
 
 def test_what_is_no_constraint_is_refused(trained, learned, tmp_path):

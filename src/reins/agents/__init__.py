@@ -24,6 +24,7 @@ from reins.agents.ppo_lagrangian import ppo_lagrangian
 from reins.agents.priors import Prior, behaviour_prior, policy_prior, uniform_prior
 from reins.agents.reinforce import reinforce
 from reins.agents.sac import sac
+from reins.agents.sac_lagrangian import sac_lagrangian
 from reins.agents.trpo import trpo
 from reins.agents.v_mpo import v_mpo
 
@@ -55,6 +56,7 @@ __all__ = [
     "ppo_lagrangian",
     "reinforce",
     "sac",
+    "sac_lagrangian",
     "trpo",
     "uniform_prior",
     "v_mpo",

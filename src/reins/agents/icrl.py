@@ -24,6 +24,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from reins.agents.agent import Agent, AgentState, act_by_policy, descend
+from reins.agents.replaying import repriced
 from reins.constraints import (
     Constraint,
     StopRule,
@@ -36,7 +37,7 @@ from reins.constraints import (
 )
 from reins.constraints.likelihood import Weighting
 from reins.data import whole_episodes
-from reins.errors import ConfigError
+from reins.errors import CapabilityError, ConfigError
 from reins.policies import Policy
 from reins.types import Info, Key, Pairs, Trajectory
 
@@ -143,7 +144,8 @@ def constraint_learner(
     Source: S2 Algorithm 1, (7)-(12).
 
     Args:
-      agent: the forward step, any agent that reads `rewards` (and `costs`).
+      agent: the forward step, any agent that reads `rewards` (and `costs`). What it
+        remembers is priced anew by the present ζ, before each of its updates.
       constraint: how to make ζ from a key.
       optimizer: of ζ.
       expert: the demonstrations, aligned pairs (s_t, a_t).
@@ -154,6 +156,7 @@ def constraint_learner(
       temperature: α, units of reward per nat, for `log-reward` and the weights by
         return.
     """
+    _check_memory(agent, forward)
     afresh = backward.nominal == "afresh"
     period = backward.forward_updates + (backward.steps if afresh else 0)
 
@@ -275,11 +278,14 @@ def constraint_learner(
         shown = jnp.mean(shown, where=expert.mask)
         origin = shown if forward == "relative-cost" else 0.0
         seen = batch._replace(costs=costs - origin)
+        inner = repriced(
+            state.agent, lambda *pair: state.constraint.cost(*pair) - origin
+        )
         if forward == "log-reward":
             log_zeta = jnp.maximum(state.constraint.log_zeta(*pairs), LOG_ZETA_FLOOR)
             seen = seen._replace(rewards=batch.rewards + temperature * log_zeta)
         # credit, weigh, ascend, constrain: the agent's own
-        trained, info = agent.update(state.agent, seen, key)
+        trained, info = agent.update(inner, seen, key)
         info |= {"learned_cost": jnp.mean(costs), "demonstrated_cost": shown}
         return state._replace(agent=trained), info
 
@@ -417,6 +423,17 @@ def _returns(pairs: Pairs) -> Array:
             "choose another weighting."
         )
     return pairs.returns
+
+
+def _check_memory(agent: Agent, forward: Forward) -> None:
+    inner = jax.eval_shape(agent.init, jax.random.key(0))
+    if forward == "log-reward" and hasattr(inner, "replay"):
+        raise CapabilityError(
+            "a constraint was to be told to an agent with a replay buffer as reward; "
+            "it would remember rewards of constraints long gone, and only costs are "
+            "priced anew. Use forward='cost' with `sac_lagrangian`, or an agent that "
+            "learns from its latest batch alone."
+        )
 
 
 def _when(

@@ -58,16 +58,39 @@ def updates_from_replay(
     return update
 
 
+PRICED_AT_ONCE = 65_536
+"""Remembered steps that are priced at once, so that it takes no room to speak of."""
+
+
+def repriced(state: Any, cost: Callable[[Array, Array], Array]) -> Any:
+    """An agent's state with all that it remembers priced by another cost.
+
+    Where the cost itself is learned, what was remembered under an older one would teach
+    what nobody asks for any more.
+
+    Args:
+      state: as it is, where it remembers no costs.
+      cost: (observations, actions) -> cost of each pair.
+    """
+    replay = getattr(state, "replay", None)
+    if replay is None or replay.rows.costs is None:
+        return state
+    pairs = (replay.rows.observations, replay.rows.actions)
+    costs = jax.lax.map(lambda pair: cost(*pair), pairs, batch_size=PRICED_AT_ONCE)
+    rows = replay.rows._replace(costs=costs.astype(replay.rows.costs.dtype))
+    return state._replace(replay=replay._replace(rows=rows))
+
+
 def fit_twins(
     optimizer: optax.GradientTransformation,
-    critics: tuple[Any, Any],
+    critics: tuple[Any, ...],
     moments: optax.OptState,
     steps: Transitions,
     targets: Float[Array, " N"],
     *,
     discrete: bool,
 ) -> tuple[Any, optax.OptState, Info]:
-    """One step of both critics towards the same targets; their new moments."""
+    """One step of all critics towards the same targets; their new moments."""
 
     def loss(critics: Any) -> tuple[Array, Array]:
         found = [
@@ -76,7 +99,7 @@ def fit_twins(
         ]
         valid = jnp.ones_like(targets, bool)
         fits = [value_loss(q, targets, valid) for q in found]
-        return fits[0] + fits[1], jnp.mean(found[0])
+        return sum(fits[1:], fits[0]), jnp.mean(found[0])
 
     gradient, (fit, mean) = gradient_of(loss, critics)
     critics, moments = descend(optimizer, critics, gradient, moments)
@@ -99,6 +122,19 @@ def least_q(
 def least_of_all(critics: Sequence[Any], observations: Array) -> Float[Array, "N A"]:
     """The least Q of the critics, of every action of a finite set."""
     return jnp.min(jnp.stack([c(observations) for c in critics]), axis=0)
+
+
+def largest_q(
+    critics: Sequence[Any], observations: Array, actions: Array, discrete: bool
+) -> Float[Array, "K N"]:
+    """The largest Q of the critics: of a cost, the side that is not hoped for."""
+    each = [q_of(c, observations, actions, discrete) for c in critics]
+    return jnp.max(jnp.stack(each), axis=0)
+
+
+def largest_of_all(critics: Sequence[Any], observations: Array) -> Float[Array, "N A"]:
+    """The largest Q of the critics, of every action of a finite set."""
+    return jnp.max(jnp.stack([c(observations) for c in critics]), axis=0)
 
 
 ROWS_AT_ONCE = 4096

@@ -9,18 +9,23 @@ import optax
 from gymnasium import spaces
 from jaxtyping import Array
 
-from reins.agents.agent import Agent, act_by_policy, descend, require
+from reins.agents.agent import Agent, act_by_policy, require
 from reins.agents.priors import Prior, uniform_prior
 from reins.agents.replaying import (
     check_counts,
     fit_twins,
     follow,
-    gradient_of,
-    least_of_all,
-    least_q,
     updates_from_replay,
 )
-from reins.agents.soft_losses import ESTIMATOR_OF, AtStates, PolicyLoss, policy_loss
+from reins.agents.soft_losses import ESTIMATOR_OF, PolicyLoss
+from reins.agents.soft_updates import (
+    at_states,
+    check_floors,
+    least,
+    policy_step,
+    temperature_violation,
+    values_after,
+)
 from reins.credit import soft_td_targets
 from reins.data.replay import (
     ReplayBuffer,
@@ -29,7 +34,6 @@ from reins.data.replay import (
     sample_replay,
 )
 from reins.duals import Dual, DualState
-from reins.errors import ConfigError
 from reins.policies import Policy, PolicyInit
 from reins.types import Info, Key
 
@@ -112,10 +116,9 @@ def sac(
         "updates_per_step": updates_per_step,
     }
     check_counts("sac", counts)
-    _check_floors(entropy_floor, kl_ceiling)
+    check_floors("sac", entropy_floor, kl_ceiling)
     default = uniform_prior(action_space) if prior is None else prior
     discrete = isinstance(action_space, spaces.Discrete)
-    enumerable = "enumerable" in jax.eval_shape(policy, jax.random.key(0)).gives
 
     def init(key: Key) -> SACState:
         policy_key, prior_key, *critic_keys = jax.random.split(key, 4)
@@ -131,25 +134,13 @@ def sac(
             replay=init_replay(buffer_size, observation_space, action_space),
         )
 
-    def next_values(state: SACState, steps: Transitions, key: Key) -> tuple[Any, Any]:
-        """Q̄ and log(π/π₀) of what follows: means over all actions, or of one drawn."""
-        after = state.policy(steps.next_observations)
-        if enumerable:
-            log_policy: Any = after.log_probs  # pyright: ignore
-            log_prior = default.log_probs(state.prior, steps.next_observations)
-            q = least_of_all(state.targets, steps.next_observations)
-            share = jnp.exp(log_policy)
-            ratio = jnp.where(share > 0, log_policy - log_prior, 0.0)
-            return jnp.sum(share * q, 1), jnp.sum(share * ratio, 1)
-        actions, log_probs = after.draws(key, 1)
-        log_priors = default.log_prob(state.prior, steps.next_observations, actions)
-        q = least_q(state.targets, steps.next_observations, actions, discrete)
-        return q[0], (log_probs - log_priors)[0]
-
     def fit_critics(
         state: SACState, steps: Transitions, alpha: Array, key: Key
     ) -> tuple[SACState, Info]:
-        q, ratios = next_values(state, steps, key)
+        asked = [least(state.targets, discrete=discrete)]
+        (q,), ratios = values_after(
+            asked, state.policy, default, state.prior, steps.next_observations, key
+        )
         targets = soft_td_targets(
             steps.rewards,
             q,
@@ -173,32 +164,19 @@ def sac(
         state: SACState, observations: Array, alpha: Array, key: Key
     ) -> tuple[SACState, Info]:
         used = state.critics if policy_critic == "least" else state.critics[:1]
-        at = AtStates(
-            observations,
-            lambda actions: least_q(used, observations, actions, discrete),
-            lambda: least_of_all(used, observations),
-            lambda actions: default.log_prob(state.prior, observations, actions),
-            lambda: default.log_probs(state.prior, observations),
-        )
-
-        def loss(made: Policy) -> tuple[Array, Info]:
-            return divergence(made, at, key, alpha)
-
-        gradient, (found, info) = gradient_of(loss, state.policy)
-        made, moments = descend(optimizer, state.policy, gradient, state.optimizers[0])
-        optimizers = (moments, state.optimizers[1])
-        moved = state._replace(policy=made, optimizers=optimizers)
-        return moved, {"policy_loss": found, **info}
-
-    def divergence(made: Policy, at: AtStates, key: Key, alpha: Array) -> Any:
-        return _policy_loss(
+        values = least(used, discrete=discrete)
+        made, moments, info = policy_step(
             policy_loss,
-            made,
-            at,
+            optimizer,
+            state.policy,
+            state.optimizers[0],
+            at_states(values, observations, default, state.prior),
             key,
             action_samples=action_samples,
             temperature=alpha,
         )
+        optimizers = (moments, state.optimizers[1])
+        return state._replace(policy=made, optimizers=optimizers), info
 
     def once(state: SACState, key: Key) -> tuple[SACState, Info]:
         sample_key, next_key, policy_key = jax.random.split(key, 3)
@@ -211,7 +189,7 @@ def sac(
         # weigh, ascend
         state, info = improve(state, steps.observations[:states], alpha, policy_key)
         # constrain
-        violation = _violation(info, entropy_floor, kl_ceiling)
+        violation = temperature_violation(info, entropy_floor, kl_ceiling)
         moved = temperature.update(state.temperature, violation)
         info |= fit | known | {"temperature": alpha}
         return state._replace(temperature=moved, prior=remembered), info
@@ -223,24 +201,3 @@ def sac(
         buffer_size=buffer_size,
     )
     return Agent(init, act_by_policy, update)
-
-
-_policy_loss = policy_loss
-"""The function, where the builder's argument of the same name hides it."""
-
-
-def _violation(info: Info, floor: float | None, ceiling: float | None) -> Array:
-    """What the temperature's constraint lacks, in nats; 0 where there is none."""
-    if floor is not None:
-        return floor - info["entropy"]
-    if ceiling is not None:
-        return info["kl_prior"] - ceiling
-    return jnp.zeros_like(info["entropy"])
-
-
-def _check_floors(floor: float | None, ceiling: float | None) -> None:
-    if floor is not None and ceiling is not None:
-        raise ConfigError(
-            "`sac` was given both a floor of the entropy and a ceiling of the KL; one "
-            "temperature can hold one of them. Give the one that is meant."
-        )

@@ -24,6 +24,7 @@ class Transitions(NamedTuple):
       observations, actions, rewards: s_t, a_t, r_t.
       terminated: the episode ended there for good; a time limit does not count.
       next_observations: s_{t+1}, as shown before any reset.
+      costs: c_t, where somebody learns from it.
     """
 
     observations: Shaped[Array, "n ..."]
@@ -31,6 +32,7 @@ class Transitions(NamedTuple):
     rewards: Float[Array, " n"]
     terminated: Bool[Array, " n"]
     next_observations: Shaped[Array, "n ..."]
+    costs: Float[Array, " n"] | None = None
 
 
 class ReplayBuffer(NamedTuple):
@@ -48,9 +50,15 @@ class ReplayBuffer(NamedTuple):
 
 
 def init_replay(
-    capacity: int, observation_space: spaces.Space, action_space: spaces.Space
+    capacity: int,
+    observation_space: spaces.Space,
+    action_space: spaces.Space,
+    *,
+    costs: bool = False,
 ) -> ReplayBuffer:
     """An empty buffer with room for `capacity` steps, in 32 bits at most a number.
+
+    Args: costs: whether those of steps are kept too.
 
     Raises: ConfigError for a capacity below 1.
     """
@@ -70,6 +78,7 @@ def init_replay(
         rewards=jnp.zeros(capacity, jnp.float32),
         terminated=jnp.zeros(capacity, bool),
         next_observations=empty(observation_space),
+        costs=jnp.zeros(capacity, jnp.float32) if costs else None,
     )
     return ReplayBuffer(rows, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
 
@@ -81,8 +90,11 @@ def add_to_replay(buffer: ReplayBuffer, batch: Trajectory) -> ReplayBuffer:
     """
     capacity = buffer.rows.rewards.shape[0]
     # Time first, so that what is oldest in the ring is oldest in time.
+    steps = _steps_of(batch)
+    if buffer.rows.costs is None:
+        steps = steps._replace(costs=None)
     steps = jax.tree.map(
-        lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), _steps_of(batch)
+        lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), steps
     )
     mask = batch.mask.T.reshape(-1)
     # One row more, masked: of a single row XLA makes an update of a slice, and for that
@@ -112,11 +124,15 @@ def sample_replay(buffer: ReplayBuffer, key: Key, n: int) -> Transitions:
 
 
 def replay_bytes(
-    capacity: int, observation_space: spaces.Space, action_space: spaces.Space
+    capacity: int,
+    observation_space: spaces.Space,
+    action_space: spaces.Space,
+    *,
+    costs: bool = False,
 ) -> int:
     """The memory that a buffer takes."""
     shapes: Any = jax.eval_shape(
-        lambda: init_replay(capacity, observation_space, action_space)
+        lambda: init_replay(capacity, observation_space, action_space, costs=costs)
     )
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes))
 
@@ -128,6 +144,7 @@ def _steps_of(batch: Trajectory) -> Transitions:
         batch.rewards,
         batch.terminated,
         batch.next_observations,
+        batch.costs,
     )
 
 

@@ -38,7 +38,7 @@ from reins.experiments.build.parts import (
     pass_settings,
     steps_of_passes,
 )
-from reins.experiments.build.soft import build_sac
+from reins.experiments.build.soft import build_sac, build_sac_lagrangian
 from reins.experiments.config import LearnConfig, TrainConfig
 from reins.experiments.files import load_demonstrations
 from reins.policies.policy import observation_shape
@@ -270,6 +270,7 @@ BUILDERS: dict[str, Builder] = {
     "trpo": _natural,
     "kl-dual": _kl_dual,
     "sac": build_sac,
+    "sac-lagrangian": build_sac_lagrangian,
     "mpo": build_mpo,
     "v-mpo": build_v_mpo,
     "awr": build_awr,

@@ -16,6 +16,7 @@ from reins.agents import (
     behaviour_prior,
     policy_prior,
     sac,
+    sac_lagrangian,
     uniform_prior,
 )
 from reins.agents.soft_losses import permitted_by
@@ -24,6 +25,7 @@ from reins.data import replay_bytes
 from reins.duals import Dual, log_dual, scheduled_dual
 from reins.envs import Env, HostEnv, hybrid_space, kept_actions
 from reins.errors import ConfigError
+from reins.experiments.build.parts import cost_dual
 from reins.experiments.config import TrainConfig
 from reins.policies import Policy, PolicyInit, soft_policy_for
 from reins.policies.policy import action_range, flat_size, observation_shape
@@ -35,35 +37,56 @@ def build_sac(env: Env | HostEnv, config: TrainConfig) -> Agent:
     Raises: CapabilityError where policy and loss do not go together; ConfigError for
       settings that cannot be used.
     """
+    parts, options = _soft_parts(env, config)
+    return sac(*parts, **options)
+
+
+def build_sac_lagrangian(env: Env | HostEnv, config: TrainConfig) -> Agent:
+    """The same under a budget of cost.
+
+    Raises: as `build_sac`.
+    """
+    parts, options = _soft_parts(env, config)
+    return sac_lagrangian(
+        *parts,
+        cost_dual(config.cost),
+        environments=config.run.environments,
+        budget=config.cost.budget,
+        cost_critics=config.soft.cost_critics,
+        **options,
+    )
+
+
+def _soft_parts(
+    env: Env | HostEnv, config: TrainConfig
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What every soft actor-critic is made of, and its settings."""
     settings = config.soft
-    capacity = replay_capacity(env, config)
     policy = soft_policy(env, config)
     floor = None if settings.prior_kl is not None else _entropy_floor(env, config)
     fixed = settings.temperatures() is not None
     made: Policy = jax.eval_shape(policy, jax.random.key(0))
     loss = settings.policy_loss or permitted_by(made.gives)
-    return sac(
-        policy,
-        q_critic(env, config),
-        optax.adam(config.ppo.learning_rate),
-        _temperature(config),
-        observation_space=env.observation_space,
-        action_space=env.action_space,
-        policy_loss=loss,
-        action_samples=settings.samples_for(loss),
-        state_samples=settings.state_samples,
-        critic_target=settings.critic_for(loss),
-        policy_critic=settings.policy_critic,
-        prior=_prior(env, config, policy),
-        entropy_floor=None if fixed else floor,
-        kl_ceiling=None if fixed else settings.prior_kl,
-        discount=config.ppo.discount,
-        polyak=settings.polyak,
-        batch_size=settings.batch_size,
-        buffer_size=capacity,
-        learning_starts=settings.learning_starts,
-        updates_per_step=settings.updates_per_step,
-    )
+    optimizer = optax.adam(config.ppo.learning_rate)
+    parts = policy, q_critic(env, config), optimizer, _temperature(config)
+    return parts, {
+        "observation_space": env.observation_space,
+        "action_space": env.action_space,
+        "policy_loss": loss,
+        "action_samples": settings.samples_for(loss),
+        "state_samples": settings.state_samples,
+        "critic_target": settings.critic_for(loss),
+        "policy_critic": settings.policy_critic,
+        "prior": _prior(env, config, policy),
+        "entropy_floor": None if fixed else floor,
+        "kl_ceiling": None if fixed else settings.prior_kl,
+        "discount": config.ppo.discount,
+        "polyak": settings.polyak,
+        "batch_size": settings.batch_size,
+        "buffer_size": replay_capacity(env, config),
+        "learning_starts": settings.learning_starts,
+        "updates_per_step": settings.updates_per_step,
+    }
 
 
 def replay_capacity(env: Env | HostEnv, config: TrainConfig) -> int:
@@ -92,7 +115,10 @@ def replay_capacity(env: Env | HostEnv, config: TrainConfig) -> int:
 def _check_memory(env: Env | HostEnv, config: TrainConfig, capacity: int) -> None:
     """Refuse a buffer that this machine cannot hold, before it has begun to fill."""
     needed = config.run.seeds * replay_bytes(
-        capacity, env.observation_space, env.action_space
+        capacity,
+        env.observation_space,
+        env.action_space,
+        costs=config.agent == "sac-lagrangian",
     )
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > 0.9 * there:

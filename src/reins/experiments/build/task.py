@@ -58,7 +58,7 @@ class Task(NamedTuple):
     constraint: Constraint | None = None
 
 
-STEP_BY_STEP = ("sac", "mpo", "awr")
+STEP_BY_STEP = ("sac", "sac-lagrangian", "mpo", "awr")
 """Agents that make an update for every step, from what they remember."""
 
 

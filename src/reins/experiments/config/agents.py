@@ -17,11 +17,11 @@ class PPOConfig:
     """Settings of PPO."""
 
     learning_rate: float = usual_number(1e-3)
-    """Step size of Adam, for policy and critics (sac, mpo, awr: 3e-4)."""
+    """Step size of Adam, of policy and critics (with replay: 3e-4)."""
     max_gradient_norm: float = 0.5
     """Gradients are scaled down to this norm."""
     hidden: tuple[int, ...] = usual_sizes(64, 64)
-    """Units of the hidden layers of policy and critics (sac, mpo, awr: 256 256)."""
+    """Units of the hidden layers of policy and critics (with replay: 256 256)."""
     log_std: float = 0.0
     """First log of a Gaussian policy's scale, in units of half the action bounds."""
     policy_scale: Scale = "free"

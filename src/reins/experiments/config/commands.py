@@ -36,6 +36,7 @@ AGENTS: dict[str, str] = {
     "trpo": "Natural gradient with a line search under a KL bound (S4).",
     "kl-dual": "Surrogate under a KL bound, held by one dual variable (S4).",
     "sac": "Off-policy, twin critics, a policy loss by any divergence (S1).",
+    "sac-lagrangian": "SAC under a budget of cost, held by one dual variable.",
     "mpo": "Off-policy: imitates its old policy, weighted by exp Q, within a KL.",
     "v-mpo": "On-policy: imitates the better half of a batch, within a KL.",
     "awr": "Off-policy: likelihood of what is remembered, weighted by exp A.",
@@ -240,6 +241,7 @@ _CRITIC = {"critic_epochs", "critic_learning_rate"}
 _REGION = {"gae_lambda", "minibatches", "kl_bound", "kl_direction"}
 _PERTURBED = {"std", "deterministic"}
 _SOFT = {field.name for field in dataclasses.fields(SACConfig)}
+_COST = {field.name for field in dataclasses.fields(CostConfig)}
 _REPLAY = {
     *("hidden", "learning_rate", "discount", "policy_kind", "branches"),
     *("buffer_size", "batch_size", "learning_starts", "updates_per_step", "polyak"),
@@ -251,8 +253,7 @@ _IMPROVED = {
 _NATURAL = {*_ANY, *_CRITIC, *_REGION, "cg_iterations", "damping"}
 USED: dict[str, set[str]] = {
     "ppo": _PPO,
-    "ppo-lagrangian": (_PPO - {"shared_trunk"})
-    | {field.name for field in dataclasses.fields(CostConfig)},
+    "ppo-lagrangian": (_PPO - {"shared_trunk"}) | _COST,
     "reinforce": {
         *(*_STEPPED, *_CRITIC, "entropy_weight"),
         *("baseline", "credit", "discount_states"),
@@ -282,7 +283,8 @@ USED: dict[str, set[str]] = {
         *(*_STEPPED, *_REGION, "value_weight", "epochs"),
         *("dual_steps", "kl_multiplier", "kl_dual_learning_rate"),
     },
-    "sac": {*_REPLAY, *_SOFT},
+    "sac": {*_REPLAY, *_SOFT} - {"cost_critics"},
+    "sac-lagrangian": {*_REPLAY, *_SOFT, *_COST} - {"cost_gae_lambda"},
     "mpo": {
         *(*_REPLAY, *_IMPROVED),
         *("action_samples", "state_samples", "target_period"),
@@ -310,6 +312,7 @@ _STEP_BY_STEP: dict[str, Any] = {
 }
 USUAL: dict[str, dict[str, Any]] = {
     "sac": _STEP_BY_STEP,
+    "sac-lagrangian": _STEP_BY_STEP,
     "mpo": {
         **_STEP_BY_STEP,
         "temperature_learning_rate": 0.01,

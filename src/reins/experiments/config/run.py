@@ -21,9 +21,9 @@ class RunConfig:
     steps: int = 120_000
     """Environment steps of each seed (rounded up to whole batches)."""
     environments: int = usual_count(10)
-    """Parallel environments of each seed (sac, mpo, awr: 1)."""
+    """Parallel environments of each seed (sac, sac-lagrangian, mpo, awr: 1)."""
     rollout_steps: int = usual_count(200)
-    """Steps of each environment in a batch (sac, mpo, awr: 1)."""
+    """Steps of each environment in a batch (sac, sac-lagrangian, mpo, awr: 1)."""
     evaluation_interval: int | None = None
     """Environment steps between evaluations and checkpoints; None: 1/12 of `steps`."""
     evaluation_episodes: int | None = None

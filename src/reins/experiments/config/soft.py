@@ -28,6 +28,8 @@ class SACConfig:
     """Whether Q counts later entropy; None: soft, and classic for forward KL."""
     policy_critic: PolicyCritic = "least"
     """Q of the policy's update: the least of the two, or the first alone."""
+    cost_critics: int = 2
+    """sac-lagrangian: critics of cost, of which the largest counts."""
     prior: str = "uniform"
     """The default policy: uniform, behaviour, or the folder of a trained agent."""
     temperature: str = "auto"
@@ -54,6 +56,7 @@ class SACConfig:
     def __post_init__(self) -> None:
         optional = ("action_samples", "state_samples", "prior_kl")
         counts = ("branches", "buffer_size", "batch_size", "updates_per_step")
+        counts += ("cost_critics",)
         faults = [
             *(positive(n, getattr(self, n)) for n in counts),
             *(positive(n, v) for n in optional if (v := getattr(self, n)) is not None),
