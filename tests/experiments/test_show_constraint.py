@@ -155,7 +155,7 @@ def test_what_cannot_be_had_is_a_note_unless_it_was_named(capsys, tmp_path, lear
     error = complaint(capsys, alone, "--agent", tmp_path / "nobody")
     assert "nobody" in error
     error = complaint(capsys, alone, "--demonstrations", walks(tmp_path))
-    assert "observations of 9 numbers" in error
+    assert "actions that are vectors; the constraint was learned on choices" in error
     assert "dim" in complaint(capsys, alone, "--env", POINT)
 
 

@@ -18,7 +18,7 @@ from reins.experiments.build import check_constraint
 from reins.experiments.checkpoint import load_record
 from reins.experiments.config import EnvConfig, from_record
 from reins.experiments.constraint_file import load_constraint
-from reins.experiments.cost_map import CostMap, cost_map, data_inputs, input_names
+from reins.experiments.cost_map import Axis, CostMap, cost_map, data_inputs, input_names
 from reins.experiments.evaluate import demonstrate
 from reins.experiments.files import load_demonstrations, write_json
 from reins.experiments.plot_constraint import draw_cost_map, draw_lap_costs
@@ -89,35 +89,24 @@ def show(file: Path, out: Path | None, view: View, *, terminal: Terminal) -> Sum
     )
     title = f"{file.name}, learned in {origin.env or 'an unknown environment'}"
     _draw(picture, constraint, found, data, env_id, title)
-    told = {
+    episodes = {name: _costs(constraint, x) for name, x in data.items()}
+    summary = {
+        "schema": SUMMARY_SCHEMA,
+        "command": "constraint show",
         "file": str(file),
         "env": env_id,
         "seed": origin.seed,
         "picture": str(picture),
-        "axes": [
-            {
-                "name": axis.name,
-                "low": float(axis.values[0]),
-                "high": float(axis.values[-1]),
-                "crossings": axis.crossings,
-                "boundary": None if axis.boundary is None else axis.boundary.at,
-            }
-            for axis in found.axes
-        ],
+        "axes": [_axis(axis) for axis in found.axes],
         "forbidden_share": found.forbidden_share,
-        "episodes": {name: _costs(constraint, x) for name, x in data.items()},
+        "episodes": episodes,
         "inputs": _inputs(constraint, env),
-    }
-    summary = {
-        "schema": SUMMARY_SCHEMA,
-        "command": "constraint show",
-        **told,
         "notes": notes,
         "versions": versions(),
     }
     if folder is not None:
         write_json(folder / SUMMARY_FILE, summary)
-    terminal.show(_axes_table(found), _episodes_table(told["episodes"]))
+    terminal.show(_axes_table(found), _episodes_table(episodes))
     for note in notes:
         terminal.say(note)
     terminal.say(f"Drawn to {picture}.")
@@ -184,11 +173,19 @@ def _fitting(
 
     Raises: DataError.
     """
-    size = int(np.prod(found.observations[0].shape[1:]))
-    if size != constraint.inputs.observation_size:
+    size, inputs = int(np.prod(found.observations[0].shape[1:])), constraint.inputs
+    if size <= max(inputs.observation_dims, default=-1):
         raise DataError(
             f"the {name} have observations of {size} numbers; the constraint was "
-            f"learned on {constraint.inputs.observation_size}. Name others."
+            f"learned on {inputs.observation_size}, of which it sees "
+            f"{list(inputs.observation_dims)}. Name others."
+        )
+    kinds = {True: "choices", False: "vectors"}
+    discrete = np.ndim(found.actions[0]) == 1
+    if inputs.action_dims and discrete != inputs.discrete:
+        raise DataError(
+            f"the {name} have actions that are {kinds[discrete]}; the constraint was "
+            f"learned on {kinds[inputs.discrete]}. Name others."
         )
     return found
 
@@ -226,6 +223,16 @@ def _draw(
         for name, x in data.items()
     }
     draw_cost_map(picture, found, episodes, title=title)
+
+
+def _axis(axis: Axis) -> dict[str, Any]:
+    return {
+        "name": axis.name,
+        "low": float(axis.values[0]),
+        "high": float(axis.values[-1]),
+        "crossings": axis.crossings,
+        "boundary": None if axis.boundary is None else axis.boundary.at,
+    }
 
 
 def _costs(constraint: Constraint, found: Demonstrations) -> dict[str, Any]:
