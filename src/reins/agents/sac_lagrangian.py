@@ -161,32 +161,31 @@ def sac_lagrangian(
             [least(paid, discrete=discrete), largest(charged, discrete=discrete)],
             *(state.policy, default, state.prior, steps.next_observations, key),
         )
-        entropy_price = alpha if critic_target == "soft" else 0.0
-        streams = (steps.rewards, q, entropy_price), (steps.costs, cost_q, 0.0)
-        policy_moments, old = state.optimizers
-        critics, moments, infos = zip(
-            *(
-                fit_twins(
-                    *(optimizer, fitted, held, steps),
-                    soft_td_targets(
-                        *(amounts, following, ratios, steps.terminated),
-                        discount=discount,
-                        temperature=price,
-                    ),
-                    discrete=discrete,
-                )
-                for fitted, held, (amounts, following, price) in zip(
-                    state.critics, old, streams, strict=True
-                )
-            ),
-            strict=True,
+        ends, charges = steps.terminated, steps.costs
+        assert charges is not None  # noqa: S101
+        targets = soft_td_targets(
+            *(steps.rewards, q, ratios, ends),
+            discount=discount,
+            temperature=alpha if critic_target == "soft" else 0.0,
         )
+        cost_targets = soft_td_targets(
+            *(charges, cost_q, ratios, ends), discount=discount, temperature=0.0
+        )
+        policy_moments, (moments, cost_moments) = state.optimizers
+        critics, moments, info = fit_twins(
+            *(optimizer, state.critics[0], moments, steps, targets), discrete=discrete
+        )
+        cost_critics, cost_moments, cost_info = fit_twins(
+            *(optimizer, state.critics[1], cost_moments, steps, cost_targets),
+            discrete=discrete,
+        )
+        both = critics, cost_critics
         moved = state._replace(
-            critics=critics,
-            targets=follow(state.targets, critics, polyak),
-            optimizers=(policy_moments, moments),
+            critics=both,
+            targets=follow(state.targets, both, polyak),
+            optimizers=(policy_moments, (moments, cost_moments)),
         )
-        return moved, infos[0] | {f"cost_{k}": v for k, v in infos[1].items()}
+        return moved, info | {f"cost_{name}": x for name, x in cost_info.items()}
 
     def improve(
         state: SACLagrangianState, observations: Array, alpha: Array, key: Key

@@ -59,7 +59,7 @@ def build_sac_lagrangian(env: Env | HostEnv, config: TrainConfig) -> Agent:
 
 def _soft_parts(
     env: Env | HostEnv, config: TrainConfig
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+) -> tuple[tuple[Any, Any, Any, Any], dict[str, Any]]:
     """What every soft actor-critic is made of, and its settings."""
     settings = config.soft
     policy = soft_policy(env, config)
