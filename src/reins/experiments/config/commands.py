@@ -131,8 +131,8 @@ class TrainConfig:
         paid = self.forward == "log-reward"
         if self.constraint is None and self.forward != "cost":
             raise ConfigError(
-                f"--forward {self.forward} was asked for without a constraint, of which "
-                "the agent would get it. Name one with --constraint."
+                f"--forward {self.forward} was asked for without a constraint that the "
+                "agent would get it of. Name one with --constraint."
             )
         if self.constraint is None or (self.agent in UNDER_BUDGET and not paid):
             return
@@ -145,12 +145,13 @@ class TrainConfig:
             )
         if self.agent in (*UNDER_BUDGET, "a3c", "gail"):
             raise ConfigError(
-                f"`{self.agent}` was to be paid by a constraint (--forward log-reward); "
-                "beside its own cost or reward it cannot be. Use `ppo`, say."
+                f"`{self.agent}` was to be paid by a constraint (--forward "
+                "log-reward), which cannot be beside its own cost or reward. Use `ppo`."
             )
         if not self.forward_temperature > 0:
             raise ConfigError(
-                f"forward_temperature must be positive; found {self.forward_temperature}"
+                "forward_temperature must be positive; found "
+                f"{self.forward_temperature}"
             )
 
     @property

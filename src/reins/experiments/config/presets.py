@@ -61,16 +61,26 @@ _BY_RETURN: Settings = {
     "forward": "relative-cost",
     "forward_updates": 1,
 }
-_LONGER: Settings = {"steps": 4_000_000}
+_ANTS: Settings = {"steps": 4_000_000, "environments": 20, "rollout_steps": 500}
+"""Whose episodes have 500 steps."""
+_TRAINED_ANTS: Settings = {**_ANTS, "minibatches": 40}
+_BY_ROBOT = {
+    ANYWHERE: _TRAINED,
+    _ANT: _TRAINED_ANTS,
+    _BROKEN: {**_TRAINED_ANTS, "steps": 2_000_000},
+}
 
 _ROBOTS = Preset(
     "What has served best on robots with a wall, chosen on seeds from 100.",
     {
-        "ppo": {ANYWHERE: _TRAINED},
-        "ppo-lagrangian": {ANYWHERE: _TRAINED},
-        "icrl": {ANYWHERE: {**_WHOLE, **_BY_RETURN}, _ANT: _LONGER},
-        "classifier": {ANYWHERE: {**_WHOLE, "forward_updates": 1}, _ANT: _LONGER},
-        "gail-constraint": {ANYWHERE: _WHOLE, _ANT: _LONGER},
+        "ppo": _BY_ROBOT,
+        "ppo-lagrangian": _BY_ROBOT,
+        "icrl": {
+            ANYWHERE: {**_WHOLE, **_BY_RETURN},
+            _ANT: {**_ANTS, "temperature": 200.0},
+        },
+        "classifier": {ANYWHERE: {**_WHOLE, "forward_updates": 1}, _ANT: _ANTS},
+        "gail-constraint": {ANYWHERE: _WHOLE, _ANT: _ANTS},
     },
 )
 

@@ -1,8 +1,8 @@
 """S2's experiments: constraints learned on robots, carried to others, and ablated.
 
 Settings are those of the preset `robots`, chosen on seeds from 100, and what is said
-here beside it; tables are of seeds 0 to 4. Nothing is selected by the true rule: it
-judges what came out at the end.
+here beside it; tables are of seeds 0 to 4. The true rule selects nothing: it judges
+what came out at the end.
 """
 
 import dataclasses
