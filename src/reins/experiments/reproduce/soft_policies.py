@@ -63,12 +63,15 @@ def _golf() -> list[Cell]:
     return cells
 
 
-_STEPS = {"CartPole-v1": 30_000, "Acrobot-v1": 30_000, "LunarLander-v3": 100_000}
+_STEPS = {"CartPole-v1": 30_000, "Acrobot-v1": 60_000, "LunarLander-v3": 100_000}
+_TEMPERATURES = {"Acrobot-v1": "0.02"}
+"""Where an entropy of half of log A keeps the agent from ever coming to the goal."""
 
 
 def _discrete(task: str) -> list[Cell]:
     compiled = task != "LunarLander-v3"
     run = RunConfig(steps=_STEPS[task])
+    temperature = _TEMPERATURES.get(task, "auto")
     net = PPOConfig(learning_rate=1e-3, hidden=(64, 64))
     return [
         Cell(
@@ -79,7 +82,7 @@ def _discrete(task: str) -> list[Cell]:
                 f"reins/{task}" if compiled else task,
                 run=run,
                 ppo=net,
-                soft=SACConfig(policy_loss=loss),
+                soft=SACConfig(policy_loss=loss, temperature=temperature),
             ),
         )
         for loss in DISCRETE_LOSSES
