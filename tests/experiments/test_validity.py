@@ -117,6 +117,7 @@ def test_news_is_for_each_seed_and_told_once():
     assert [sentence[:7] for sentence in told] == ["seed 7:", "seed 9:"]
     assert told[0].endswith("place 0")
     assert told[1].endswith("place 2")
-    again = list(validity_news(row, (7, 8, 9), told[:1], lambda place: ""))
+    again = list(validity_news(row, (7, 8, 9), told[:1], lambda place: "again"))
     assert [sentence[:7] for sentence in again] == ["seed 9:"]
+    assert list(validity_news(row, (7, 8, 9), [], lambda place: "")) == []
     assert list(validity_news({}, (7, 8, 9), [], lambda place: "")) == []

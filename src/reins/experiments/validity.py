@@ -107,15 +107,18 @@ def extrapolation(share: float, worst: Sequence[Beyond], steps: str) -> str:
 
 
 def teller(task: Task) -> Callable[[Policy, Key], str]:
-    """What says, of a policy, which inputs of its constraint it takes too far."""
+    """What says, of a policy, which inputs of its constraint it takes too far.
+
+    Nothing where in some fresh episodes it does not: what it did at first is over.
+    """
 
     def tell(policy: Policy, key: Key) -> str:
         if task.constraint is None:
             return ""
-        found = outside_of_agent(task.constraint, task.env, policy, key)
-        if not found[1]:
-            return f"in {EPISODES} episodes just now there are none"
-        return extrapolation(*found, f"the steps of {EPISODES} episodes just now")
+        share, worst = outside_of_agent(task.constraint, task.env, policy, key)
+        if share <= SMALL:
+            return ""
+        return extrapolation(share, worst, f"the steps of {EPISODES} episodes just now")
 
     return tell
 
@@ -130,15 +133,15 @@ def validity_news(
 
     Args:
       row: of the curves.
-      tell: place among the seeds -> which inputs do, of its agent now.
+      tell: place among the seeds -> which inputs do, of its agent now; "" for none,
+        which is no news.
     """
     for place, share in enumerate(row.get(OUTSIDE, ())):
         about = f"seed {seeds[place]}: {OUTSIDE}:"
         if share > SMALL and not any(about in told for told in before):
-            yield (
-                f"{about} {100 * share:.2g} % of the latest steps lie outside of what "
-                f"the constraint was learned from; {tell(place)}"
-            )
+            told_now = tell(place)
+            if told_now:
+                yield f"{about} {told_now}"
 
 
 def policy_of(state: Any, place: int) -> Policy:
