@@ -126,7 +126,8 @@ def _margins(axes: Axes, rows: list[Row]) -> None:
     _wall(axes, LONG)
     axes.set_ylabel("ζ, δ = 0.1")
     title = "demonstrators keep off"
-    axes.legend(frameon=False, fontsize=7, loc="center right", title=title)
+    style = {"frameon": False, "fontsize": 7, "title_fontsize": 7}
+    axes.legend(loc="center right", title=title, **style)
 
 
 def _wall(axes: Axes, corridor: Corridor) -> None:

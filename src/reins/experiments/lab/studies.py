@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from reins.experiments.lab.draw_baselines import draw_baselines
 from reins.experiments.lab.draw_bound import draw_bound
 from reins.experiments.lab.draw_constraint import draw_constraint
+from reins.experiments.lab.draw_constraint_biases import draw_constraint_biases
 from reins.experiments.lab.draw_estimators import draw_estimators
 from reins.experiments.lab.draw_fisher import draw_fisher
 from reins.experiments.lab.draw_gradient_variance import draw_gradient_variance
@@ -20,6 +21,10 @@ from reins.lab.comparison import EstimatorsConfig, estimators_study
 from reins.lab.studies.baselines import BaselinesConfig, baselines_study
 from reins.lab.studies.bound import BoundConfig, bound_study
 from reins.lab.studies.constraint import ConstraintConfig, constraint_study
+from reins.lab.studies.constraint_biases import (
+    ConstraintBiasesConfig,
+    constraint_biases_study,
+)
 from reins.lab.studies.fisher import FisherConfig, fisher_study
 from reins.lab.studies.gradient_variance import (
     GradientVarianceConfig,
@@ -56,6 +61,9 @@ STUDIES: dict[str, StudyKind] = {
     "fisher": StudyKind(FisherConfig, fisher_study, draw_fisher),
     "inference": StudyKind(InferenceConfig, inference_study, draw_inference),
     "constraint": StudyKind(ConstraintConfig, constraint_study, draw_constraint),
+    "constraint-biases": StudyKind(
+        ConstraintBiasesConfig, constraint_biases_study, draw_constraint_biases
+    ),
     "grid-constraints": StudyKind(
         GridConstraintsConfig, grid_constraints_study, draw_grid_constraints
     ),

@@ -102,7 +102,7 @@ def _said(here: partial, said: Told) -> list[Row]:
     fired = np.mean(share < StopRule().min_ess_fraction)
     rows.append(here("exact", "effective share", np.median(share)))
     rows.append(here("exact", "effective share fired", fired))
-    rows.append(here("exact", "stop fired", np.mean(said.stop)))
+    rows.append(here("exact", "stop fired", np.mean(np.asarray(said.stop))))
     return rows
 
 
