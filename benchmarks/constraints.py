@@ -59,7 +59,7 @@ STEPPERS = {
 """Who steps beside reins and EnvPool, and what its process is told."""
 OURS = ("stepping", "training", "learning")
 PEERS = ("envpool", "omnisafe")
-BRIEF_SECONDS = 4.0
+BRIEF_SECONDS = 3.0
 """That suffice for what only steps."""
 TRAINING: dict[str, Any] = {
     "agent": "ppo-lagrangian",
@@ -151,7 +151,7 @@ def shares(all_: Sequence[Contestant]) -> dict[str, dict[str, float]]:
     for contestant in all_:
         if contestant.turns and contestant.place != "stepping":
             parts = contestant.microseconds()
-            parts["rest"] = 2 * parts["whole"] - sum(parts.values())
+            parts["rest"] = max(0.0, 2 * parts["whole"] - sum(parts.values()))
             found[f"{contestant.name}, {contestant.environments}"] = parts
     return found
 

@@ -130,6 +130,7 @@ def share(settings: dict[str, Any]) -> dict[str, Any]:
     updates = watch.steps // run.batch_steps
     last = watch.state
     assert last is not None
+    program.evaluate(last)  # which opens its environments
     evaluation = seconds_of(lambda: program.evaluate(last))
     moved = updates * constraint_seconds(config, program, last)
     parts = watch.parts | {"update": watch.parts["update"] - moved, "constraint": moved}
@@ -149,10 +150,10 @@ def whole(settings: dict[str, Any]) -> dict[str, Any]:
     config = gathered(LearnConfig, settings["learn"])
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        words = shlex.split(command_line(config))[1:]
-        command = [sys.executable, "-m", "reins.cli", *words, "--out", str(out)]
+        reins, *words = shlex.split(command_line(config))
+        command = [str(Path(sys.executable).with_name(reins)), *words, "--quiet"]
         began = time.perf_counter()
-        subprocess.run([*command, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*command, "--out", str(out)], check=True)
         seconds = time.perf_counter() - began
         summary = json.loads((out / SUMMARY_FILE).read_text())
         seed = config.run.seed_list[0]

@@ -91,11 +91,11 @@ def rollout_steps(
 ) -> Stepper:
     """All copies in threads; from where they stand, or many steps ahead."""
     n = actions.shape[1]
-    datas = [mujoco.MjData(model) for _ in range(cores())]
+    several = [mujoco.MjData(model) for _ in range(cores())]
     pool = Rollout(nthread=cores())
     full = mujoco.mjtState.mjSTATE_FULLPHYSICS
     start = np.empty(mujoco.mj_stateSize(model, full))
-    mujoco.mj_getState(model, datas[0], start, full)
+    mujoco.mj_getState(model, several[0], start, full)
     held = np.repeat(actions.swapaxes(0, 1), FRAMES, axis=1)
     place = {"now": np.tile(start, (n, 1))}
 
@@ -103,7 +103,7 @@ def rollout_steps(
         width = held.shape[1] if ahead else FRAMES
         for begin in range(0, held.shape[1], width):
             control = held[:, begin : begin + width]
-            state: Any = pool.rollout(model, datas, place["now"], control)[0]
+            state: Any = pool.rollout(model, several, place["now"], control)[0]
             place["now"] = np.ascontiguousarray(state[:, -1])
 
     return go
