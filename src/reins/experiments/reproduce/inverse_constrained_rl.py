@@ -38,11 +38,17 @@ class Robot(NamedTuple):
     training: Mapping[str, Any] = {}
 
 
-_IN_DEVIATIONS = {"normalise_observations": "on", "normalise_rewards": "on"}
+_POINT = {
+    "learning_rate": 1e-3,
+    "learning_rate_decay": "none",
+    "rollout_steps": 300,
+    "minibatches": 8,
+}
+"""With the true rule it earns 190 and 224 by these (seeds 100, 101; 600,000 steps)."""
 ROBOTS = {
     CHEETAH: Robot(2_000_000, 3300.0),
     ANT: Robot(4_000_000, 7200.0),
-    POINT: Robot(1_500_000, 141.0, training=_IN_DEVIATIONS),
+    POINT: Robot(1_500_000, 141.0, training=_POINT),
     BROKEN: Robot(2_000_000, 2600.0),
 }
 MARK_RATE = 0.01
