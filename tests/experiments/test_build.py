@@ -239,7 +239,8 @@ def test_a_bound_that_leaves_no_room_is_refused(settings):
 def test_a_twin_has_the_arguments_of_the_environment_that_was_named():
     host = EnvConfig('{"contact_forces": "absent", "wall": -5}')
     constrained = "reins/AntWallConstrained-v0"
-    task = build(TrainConfig("ppo", "reins/AntWall-v0", None, constrained, host=host))
+    told = {"return_env": constrained, "host": host}
+    task = build(TrainConfig("ppo", "reins/AntWall-v0", **told))
     assert task.return_env.name == constrained
     assert task.violation_env.name == task.env.name == "reins/AntWall-v0"
     task = build(TrainConfig("ppo", constrained, host=host))
