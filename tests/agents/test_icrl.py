@@ -93,6 +93,7 @@ class Learner(NamedTuple):
 
 def learner(method, *, told=None, **backward) -> Learner:
     backward = BackwardStep(**{"steps": STEPS, "stop": None, **backward})
+    scripted_batch()  # compiled here, and known when the shapes of states are asked for
     agent = method(*PARTS, horizon=HORIZON, backward=backward, **(told or {}))
     return Learner(agent, quick_jit(agent.update))
 

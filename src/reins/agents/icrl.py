@@ -27,6 +27,7 @@ from reins.agents.agent import Agent, AgentState, act_by_policy, descend
 from reins.agents.replaying import repriced
 from reins.constraints import (
     Constraint,
+    InputSpec,
     StopRule,
     chosen_inputs,
     classifier_loss,
@@ -159,6 +160,8 @@ def constraint_learner(
     _check_memory(agent, forward)
     afresh = backward.nominal == "afresh"
     period = backward.forward_updates + (backward.steps if afresh else 0)
+    inputs = jax.eval_shape(constraint, jax.random.key(0)).inputs
+    ranges = _ranges(inputs, expert)  # here, since XLA is slow to fold a constant
 
     def loss(
         zeta: Constraint,
@@ -256,11 +259,7 @@ def constraint_learner(
 
     def look(state: ConstraintState, pairs: Pairs) -> ConstraintState:
         """Widen the ranges of the inputs by those of these pairs."""
-        (low, high), inputs = state.seen, state.constraint.inputs
-        found = chosen_inputs(inputs, pairs.observations, pairs.actions)
-        there = pairs.mask[..., None]
-        least = jnp.min(found, axis=(0, 1), where=there, initial=jnp.inf)
-        most = jnp.max(found, axis=(0, 1), where=there, initial=-jnp.inf)
+        (low, high), (least, most) = state.seen, _ranges(inputs, pairs)
         seen = jnp.stack([jnp.minimum(low, least), jnp.maximum(high, most)])
         return state._replace(seen=seen)
 
@@ -294,8 +293,7 @@ def constraint_learner(
         zeta: Any = constraint(constraint_key)
         names = ["kl_old_new", "kl_new_old", "ess_fraction"]
         names += ["constraint_loss", "nominal_weight"]
-        nothing = jnp.full(zeta.inputs.size, jnp.inf)
-        state = ConstraintState(
+        return ConstraintState(
             agent=agent.init(agent_key),
             constraint=zeta,
             sampled=zeta,
@@ -303,9 +301,8 @@ def constraint_learner(
             batches=jnp.zeros((), jnp.int32),
             stopped=jnp.asarray(False),
             report={name: jnp.zeros(()) for name in [*names, "constraint_steps"]},
-            seen=jnp.stack([nothing, -nothing]),
+            seen=ranges,
         )
-        return look(state, expert)
 
     def update(
         state: ConstraintState, batch: Trajectory, key: Key
@@ -413,6 +410,15 @@ def gail_constraint(
         forward="log-reward",
         temperature=temperature,
     )
+
+
+def _ranges(inputs: InputSpec, pairs: Pairs) -> Float[Array, "2 n"]:
+    """Least and largest value of each input in pairs."""
+    found = chosen_inputs(inputs, pairs.observations, pairs.actions)
+    there = pairs.mask[..., None]
+    least = jnp.min(found, axis=(0, 1), where=there, initial=jnp.inf)
+    most = jnp.max(found, axis=(0, 1), where=there, initial=-jnp.inf)
+    return jnp.stack([least, most])
 
 
 def _returns(pairs: Pairs) -> Array:
