@@ -182,7 +182,7 @@ def chosen_inputs(
 def scaled_inputs(
     inputs: InputSpec, chosen: Float[Array, "*batch n"]
 ) -> Float[Array, "*batch n"]:
-    """What the network is given of `chosen_inputs`: observations clipped, normalised."""
+    """What the network gets of `chosen_inputs`: observations clipped, normalised."""
     n = len(inputs.observation_dims)
     seen = jnp.clip(chosen[..., :n], -inputs.clip, inputs.clip)
     seen = (seen - jnp.asarray(inputs.offset)) / jnp.asarray(inputs.scale)
