@@ -70,6 +70,14 @@ def test_the_shipped_cheetahs_never_come_to_the_wall():
     assert found.returns.min() > 3_700
 
 
+def test_the_shipped_ants_never_come_to_the_wall():
+    found = load_demonstrations("AntWall")
+    assert found.env_id == "reins/AntWall-v0"
+    assert found.lengths.tolist() == [500] * 10
+    assert min(x[:, 0].min() for x in found.observations) > -3
+    assert found.returns.min() > 20_000
+
+
 def test_the_shipped_laps_obey_the_rule_and_are_optimal():
     found = load_demonstrations("lapgridworld")
     assert found.returns.tolist() == [60.0] * 20
