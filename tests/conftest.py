@@ -4,10 +4,12 @@ Tests compile the same small programs again and again, in this process and in ot
 that they start; each worker keeps what it has compiled, from one run to the next.
 """
 
+import gc
 import os
 from pathlib import Path
 
 import hypothesis
+import pytest
 
 KEPT = Path(__file__).parents[1] / ".pytest_cache" / "jax"
 os.environ |= {
@@ -21,3 +23,16 @@ hypothesis.settings.register_profile(
     "reins", deadline=None, derandomize=True, database=None, max_examples=40
 )
 hypothesis.settings.load_profile("reins")
+
+MAPS, MOST_MAPS = Path("/proc/self/maps"), 20_000
+"""A compiled program takes three. XLA crashes where Linux has no more (65,530)."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _room_for_compiled_programs():
+    yield
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        import jax  # which reads the environment above as it is imported
+
+        jax.clear_caches()
+        gc.collect()
