@@ -161,7 +161,7 @@ def finish(run: Run, terminal: Terminal) -> Summary:
     if isinstance(run.config, LearnConfig):
         expert = summarise_expert(run.config)
         summary["occupancy_distance"] = occupancy_distances(run)
-        summary["constraint"] = write_constraints(run)
+        summary["constraint"] = write_constraints(run, run.config.demonstrations)
         _draw_rules(run.folder / "constraint.png", {name: run})
     plot.draw_curves(run.folder / "curves.png", {name: curves}, expert=expert)
     command = COMMANDS[type(run.config)]

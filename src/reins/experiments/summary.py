@@ -144,10 +144,13 @@ def constraint_file(folder: Path, seed: int) -> Path:
     return folder / f"constraint-seed-{seed}.safetensors"
 
 
-def write_constraints(run: Run) -> Summary:
-    """Save each seed's constraint, and say how well it recovered the true rule."""
+def write_constraints(run: Run, demonstrations: str) -> Summary:
+    """Save each seed's constraint, and say how well it recovered the true rule.
+
+    Args: demonstrations: those that it was learned from, whose cost is kept beside it.
+    """
     constraints = learned_constraints(run)
-    shown = load_demonstrations(run.config.demonstrations).pairs()
+    shown = load_demonstrations(demonstrations).pairs()
     for seed, constraint in constraints.items():
         costs = constraint.cost(shown.observations, shown.actions)
         about = {
