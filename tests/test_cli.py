@@ -131,7 +131,7 @@ def test_actions_that_are_not_numbers_are_refused(capsys, tmp_path):
 def test_a_constraint_for_other_dimensions_is_refused(capsys, tmp_path):
     import jax
 
-    inputs = InputSpec(5, 3, False, (0, 1), ())
+    inputs = InputSpec(5, 3, False, (0, 1), (0,))
     constraint = constraint_network(inputs)(jax.random.key(0))
     save_constraint(tmp_path / "other.safetensors", constraint, {})
     path = str(tmp_path / "other.safetensors")
