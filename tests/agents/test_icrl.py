@@ -398,6 +398,25 @@ def test_weights_by_return_need_no_stop_and_know_returns(by_return):
     assert weights[1e3] == 1.0
 
 
+def test_what_was_below_the_floor_gains_no_weight_by_being_cut_there():
+    told = {"temperature": 0.1}  # and so the agent's episodes have little weight
+    by_return = learner(icrl, told=told, forward_updates=1, weighting="return", steps=1)
+    _, batch = scripted_batch()
+    batch = jax.tree.map(jnp.asarray, batch)._replace(
+        rewards=jnp.full(batch.rewards.shape, -1.0)
+    )
+    state = by_return.agent.init(KEY)
+    far = eqx.tree_at(
+        lambda zeta: zeta.network.biases[-1],
+        state.constraint,
+        replace_fn=lambda b: b - 50,
+    )
+    log_zeta = far.log_zeta(batch.observations, batch.actions)
+    assert float(jnp.max(log_zeta)) < LOG_ZETA_FLOOR - 10
+    state, info = by_return.update(state._replace(constraint=far), batch, KEY)
+    assert float(info["constraint/nominal_weight"]) < 1e-6
+
+
 def test_weights_by_return_without_returns_are_refused():
     told = {"horizon": HORIZON, "backward": BackwardStep(weighting="return", stop=None)}
     agent = icrl(*PARTS[:3], EXPERT._replace(returns=None), **told)

@@ -18,6 +18,7 @@ from reins.experiments.config import (
     USED,
     CostConfig,
     EnvConfig,
+    ForwardAgentConfig,
     GradientConfig,
     ImitationConfig,
     LearnConfig,
@@ -147,6 +148,24 @@ def test_sac_has_the_reverse_kl_as_its_policy_permits_it():
     assert built().agent
     with pytest.raises(CapabilityError, match="reparameterised"):
         built(policy_loss="reverse-kl")
+
+
+@pytest.mark.parametrize("method", ["icrl", "classifier"])
+def test_a_constraint_can_be_learned_by_an_agent_that_remembers(method):
+    soft = ForwardAgentConfig("sac", buffer_size=3000, learning_starts=10)
+    config = LearnConfig(LAP, "lapgridworld", method, run=SMALL, learner=soft)
+    state = jax.eval_shape(build(config).agent.init, jax.random.key(0))
+    rows = state.agent.replay.rows
+    assert rows.costs.shape == (3000,)
+    assert state.agent.critics is not None
+
+
+def test_who_remembers_cannot_be_told_by_the_reward():
+    soft = ForwardAgentConfig("sac", learning_starts=10)
+    with pytest.raises(CapabilityError, match="constraints long gone"):
+        build(
+            LearnConfig(LAP, "lapgridworld", "gail-constraint", run=SMALL, learner=soft)
+        )
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from reins.errors import ConfigError
 from reins.experiments.config import (
     ConstraintConfig,
     CostConfig,
+    ForwardAgentConfig,
     LearnConfig,
     OffPolicyConfig,
     PopulationConfig,
@@ -19,6 +20,7 @@ from reins.experiments.config import (
 )
 
 LAP = "reins/LapGridWorld-v0"
+BY_SAC = ForwardAgentConfig("sac", batch_size=32)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,7 @@ LAP = "reins/LapGridWorld-v0"
             "classifier",
             constraint=ConstraintConfig(observation_dims=(0,), kl_new_old=None),
         ),
+        LearnConfig(LAP, "lapgridworld", learner=BY_SAC),
     ],
 )
 def test_a_configuration_survives_json(config):
@@ -76,6 +79,15 @@ def test_all_faults_are_told_at_once():
             lambda: LearnConfig(LAP, "x", ppo=PPOConfig(shared_trunk=True)),
             "critics of reward and of cost apart",
         ),
+        (
+            lambda: LearnConfig(LAP, "x", ppo=PPOConfig(epochs=3), learner=BY_SAC),
+            "--epochs was given to --forward-agent sac, which would ignore it",
+        ),
+        (
+            lambda: LearnConfig(LAP, "x", learner=ForwardAgentConfig(batch_size=32)),
+            "--batch-size was given to --forward-agent ppo",
+        ),
+        (lambda: ForwardAgentConfig("sac", batch_size=0), "batch_size must be"),
         (lambda: CostConfig(budget=-1.0), "budget must not be negative"),
         (lambda: CostConfig(dual="softplus", dual_initial=0.0), "must be positive"),
         (lambda: ConstraintConfig(kl_new_old=-0.1), "never negative"),
@@ -86,6 +98,17 @@ def test_all_faults_are_told_at_once():
 def test_what_cannot_be_is_refused_when_built(make, text):
     with pytest.raises(ConfigError, match=text):
         make()
+
+
+def test_who_learns_under_a_constraint_has_its_own_usual_networks():
+    config = LearnConfig(LAP, "x", learner=BY_SAC)
+    assert (config.ppo.hidden, config.ppo.learning_rate) == ((256, 256), 3e-4)
+    assert LearnConfig(LAP, "x").ppo.hidden == (64, 64)
+    assert config.soft.batch_size == 32
+    assert command_line(config) == (
+        f"reins learn-constraint --env {LAP} --demonstrations x "
+        "--forward-agent sac --batch-size 32"
+    )
 
 
 def test_steps_are_rounded_up_to_whole_batches():

@@ -183,16 +183,17 @@ def constraint_learner(
         nominal_terms = (zeta.log_zeta(*nominal_pairs), nominal.mask)
         weight = jnp.ones(())
         if backward.weighting == "return":
-            nominal_log_zeta = jnp.maximum(nominal_terms[0], LOG_ZETA_FLOOR)
+            before = sampled.log_zeta(*nominal_pairs)
             value, info = sampled_likelihood_loss(
                 *expert_terms,
                 _returns(expert),
-                nominal_log_zeta,
+                jnp.maximum(nominal_terms[0], LOG_ZETA_FLOOR),
                 nominal.mask,
                 _returns(nominal),
                 horizon=horizon,
                 temperature=temperature * jnp.maximum(1.0, backward.cooling / phase),
-                sampled_log_zeta=sampled.log_zeta(*nominal_pairs),
+                # Cut alike, or ω would be huge where ζ was below the floor.
+                sampled_log_zeta=jnp.maximum(before, LOG_ZETA_FLOOR),
                 log_masses=log_masses,
             )
             weight = info["nominal_weight"]

@@ -26,7 +26,7 @@ from reins.duals import Dual, log_dual, scheduled_dual
 from reins.envs import Env, HostEnv, hybrid_space, kept_actions
 from reins.errors import ConfigError
 from reins.experiments.build.parts import cost_dual
-from reins.experiments.config import TrainConfig
+from reins.experiments.config import LearnConfig, TrainConfig
 from reins.policies import Policy, PolicyInit, soft_policy_for
 from reins.policies.policy import action_range, flat_size, observation_shape
 
@@ -41,12 +41,14 @@ def build_sac(env: Env | HostEnv, config: TrainConfig) -> Agent:
     return sac(*parts, **options)
 
 
-def build_sac_lagrangian(env: Env | HostEnv, config: TrainConfig) -> Agent:
-    """The same under a budget of cost.
+def build_sac_lagrangian(
+    env: Env | HostEnv, config: TrainConfig | LearnConfig
+) -> Agent:
+    """The same under a budget of cost, as both commands use it.
 
     Raises: as `build_sac`.
     """
-    parts, options = _soft_parts(env, config)
+    parts, options = _soft_parts(env, config, costs=True)
     return sac_lagrangian(
         *parts,
         cost_dual(config.cost),
@@ -58,7 +60,7 @@ def build_sac_lagrangian(env: Env | HostEnv, config: TrainConfig) -> Agent:
 
 
 def _soft_parts(
-    env: Env | HostEnv, config: TrainConfig
+    env: Env | HostEnv, config: TrainConfig | LearnConfig, *, costs: bool = False
 ) -> tuple[tuple[Any, Any, Any, Any], dict[str, Any]]:
     """What every soft actor-critic is made of, and its settings."""
     settings = config.soft
@@ -83,14 +85,16 @@ def _soft_parts(
         "discount": config.ppo.discount,
         "polyak": settings.polyak,
         "batch_size": settings.batch_size,
-        "buffer_size": replay_capacity(env, config),
+        "buffer_size": replay_capacity(env, config, costs=costs),
         "learning_starts": settings.learning_starts,
         "updates_per_step": settings.updates_per_step,
     }
 
 
-def replay_capacity(env: Env | HostEnv, config: TrainConfig) -> int:
-    """Steps that are remembered: no more than the run has.
+def replay_capacity(
+    env: Env | HostEnv, config: TrainConfig | LearnConfig, *, costs: bool = False
+) -> int:
+    """Steps that are remembered, with their costs or without: all of a run at most.
 
     Raises: ConfigError where nothing would be learned, or the buffer has no room.
     """
@@ -108,28 +112,26 @@ def replay_capacity(env: Env | HostEnv, config: TrainConfig) -> int:
             f"batches of {run.batch_steps} steps were to go into a replay buffer of "
             f"{capacity}; a batch would write over itself. Use a larger --buffer-size."
         )
-    _check_memory(env, config, capacity)
+    needed = replay_bytes(
+        capacity, env.observation_space, env.action_space, costs=costs
+    )
+    _check_memory(capacity, config.run.seeds, needed)
     return capacity
 
 
-def _check_memory(env: Env | HostEnv, config: TrainConfig, capacity: int) -> None:
+def _check_memory(capacity: int, seeds: int, of_one: int) -> None:
     """Refuse a buffer that this machine cannot hold, before it has begun to fill."""
-    needed = config.run.seeds * replay_bytes(
-        capacity,
-        env.observation_space,
-        env.action_space,
-        costs=config.agent == "sac-lagrangian",
-    )
+    needed = seeds * of_one
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > 0.9 * there:
         raise ConfigError(
-            f"replay buffers of {capacity:,} steps for {config.run.seeds} seeds take "
+            f"replay buffers of {capacity:,} steps for {seeds} seeds take "
             f"{needed / 2**30:.1f} GiB; this machine has {there / 2**30:.1f}. Use a "
             "smaller --buffer-size, or fewer --seeds."
         )
 
 
-def soft_policy(env: Env | HostEnv, config: TrainConfig) -> PolicyInit:
+def soft_policy(env: Env | HostEnv, config: TrainConfig | LearnConfig) -> PolicyInit:
     """The policy of an agent with a replay buffer."""
     return soft_policy_for(
         env.observation_space,
@@ -140,7 +142,9 @@ def soft_policy(env: Env | HostEnv, config: TrainConfig) -> PolicyInit:
     )
 
 
-def q_critic(env: Env | HostEnv, config: TrainConfig) -> Callable[..., Any]:
+def q_critic(
+    env: Env | HostEnv, config: TrainConfig | LearnConfig
+) -> Callable[..., Any]:
     """One Q: of every action of a finite set, or of an action with it."""
     space, hidden = env.action_space, config.ppo.hidden
     if isinstance(space, spaces.Discrete):
@@ -155,7 +159,7 @@ def q_critic(env: Env | HostEnv, config: TrainConfig) -> Callable[..., Any]:
     )
 
 
-def _temperature(config: TrainConfig) -> Dual:
+def _temperature(config: TrainConfig | LearnConfig) -> Dual:
     settings, run = config.soft, config.run
     ends = settings.temperatures()
     if ends is None:
@@ -168,7 +172,7 @@ def _temperature(config: TrainConfig) -> Dual:
     return scheduled_dual(schedule)
 
 
-def _entropy_floor(env: Env | HostEnv, config: TrainConfig) -> float:
+def _entropy_floor(env: Env | HostEnv, config: TrainConfig | LearnConfig) -> float:
     """-1 nat for each action dimension, in units of half the bounds; half of log A.
 
     Of hybrid actions the sum of the two.
@@ -186,7 +190,9 @@ def _entropy_floor(env: Env | HostEnv, config: TrainConfig) -> float:
     return floor if hybrid is None else floor + 0.5 * float(np.log(hybrid.choices))
 
 
-def _prior(env: Env | HostEnv, config: TrainConfig, policy: PolicyInit) -> Prior:
+def _prior(
+    env: Env | HostEnv, config: TrainConfig | LearnConfig, policy: PolicyInit
+) -> Prior:
     name = config.soft.prior
     if name == "uniform":
         return uniform_prior(env.action_space)

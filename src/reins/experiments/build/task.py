@@ -29,6 +29,7 @@ from reins.experiments.build.inputs import (
     input_spec,
     normalised_by,
 )
+from reins.experiments.build.soft import build_sac_lagrangian
 from reins.experiments.config import LearnConfig, RunConfig, TrainConfig
 from reins.experiments.files import load_demonstrations
 
@@ -129,16 +130,16 @@ def _learn_task(config: LearnConfig) -> Task:
         expert,
     )
     told = {"horizon": horizon, "backward": backward}
+    learner = _learner(env, config)
     if config.method == "gail-constraint":
         agent = gail_constraint(
-            build_ppo(env, config), *parts, temperature=settings.temperature, **told
+            learner, *parts, temperature=settings.temperature, **told
         )
     elif config.method == "classifier":
-        agent = binary_classifier(build_ppo_lagrangian(env, config), *parts, **told)
+        agent = binary_classifier(learner, *parts, **told)
     else:
-        paid = settings.forward == "log-reward"
         agent = icrl(
-            build_ppo(env, config) if paid else build_ppo_lagrangian(env, config),
+            learner,
             *parts,
             forward=settings.forward,
             temperature=settings.temperature,
@@ -147,6 +148,15 @@ def _learn_task(config: LearnConfig) -> Task:
     episodes = _evaluation_episodes(env, config.run)
     by_mode = config.run.evaluation_policy == "mode"
     return Task(agent, env, constrained, env, episodes, by_mode)
+
+
+def _learner(env: Env | HostEnv, config: LearnConfig) -> Agent:
+    """Who learns under the constraint: with a multiplier, unless paid by it."""
+    if config.learner.forward_agent == "sac":
+        return build_sac_lagrangian(env, config)
+    paid = config.method == "gail-constraint"
+    paid |= config.method == "icrl" and config.constraint.forward == "log-reward"
+    return build_ppo(env, config) if paid else build_ppo_lagrangian(env, config)
 
 
 def _evaluation_episodes(env: Env | HostEnv, run: RunConfig) -> int:

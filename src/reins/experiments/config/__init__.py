@@ -17,7 +17,7 @@ from reins.experiments.config.commands import (
     LearnConfig,
     TrainConfig,
 )
-from reins.experiments.config.constraint import ConstraintConfig
+from reins.experiments.config.constraint import ConstraintConfig, ForwardAgentConfig
 from reins.experiments.config.gathered import gathered
 from reins.experiments.config.imitation import IMITATORS, ImitationConfig
 from reins.experiments.config.improvement import ImprovementConfig
@@ -44,6 +44,7 @@ __all__ = [
     "ConstraintConfig",
     "CostConfig",
     "EnvConfig",
+    "ForwardAgentConfig",
     "GradientConfig",
     "ImitationConfig",
     "ImprovementConfig",

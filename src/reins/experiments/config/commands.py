@@ -16,7 +16,7 @@ from reins.experiments.config.agents import (
     PPOConfig,
     RegionConfig,
 )
-from reins.experiments.config.constraint import ConstraintConfig
+from reins.experiments.config.constraint import ConstraintConfig, ForwardAgentConfig
 from reins.experiments.config.imitation import ImitationConfig
 from reins.experiments.config.improvement import ImprovementConfig
 from reins.experiments.config.presets import check_preset
@@ -119,10 +119,9 @@ class TrainConfig:
             raise ConfigError(unknown_name("agent", self.agent, AGENTS))
         self._check_constraint()
         check_preset(self.preset)
-        self._check_used()
+        _refuse_ignored(f"`{self.agent}`", self.parts(), self.used)
         for name in ("run", "ppo", "region", "soft", "improvement"):
-            own = with_usual(getattr(self, name), USUAL.get(self.agent, {}))
-            object.__setattr__(self, name, own)
+            object.__setattr__(self, name, with_usual(getattr(self, name), self.usual))
         if "minibatches" in self.used:
             _check_minibatches(self.run, self.ppo)
 
@@ -155,6 +154,11 @@ class TrainConfig:
             )
 
     @property
+    def usual(self) -> dict[str, Any]:
+        """Where the agent's defaults are other than those of the options."""
+        return USUAL.get(self.agent, {})
+
+    @property
     def used(self) -> set[str]:
         """The settings that the agent listens to; of gail, its imitator's as well."""
         own = USED[self.agent]
@@ -167,23 +171,6 @@ class TrainConfig:
             *(self.off_policy, self.asynchronous, self.region, self.population),
             *(self.soft, self.improvement, self.imitation),
         )
-
-    def _check_used(self) -> None:
-        """Refuse what this agent would ignore."""
-        given = [
-            field.name
-            for part in self.parts()
-            for field in dataclasses.fields(part)
-            if getattr(part, field.name) != field.default
-        ]
-        ignored = [name for name in given if name not in self.used]
-        if ignored:
-            options = ", ".join(map(option, ignored))
-            taken = ", ".join(sorted(map(option, self.used)))
-            raise ConfigError(
-                f"{options} was given to `{self.agent}`, which would ignore it. It "
-                f"takes {taken}."
-            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,6 +200,9 @@ class LearnConfig:
     cost: tyro.conf.OmitArgPrefixes[CostConfig] = dataclasses.field(
         default_factory=CostConfig
     )
+    learner: tyro.conf.OmitArgPrefixes[ForwardAgentConfig] = dataclasses.field(
+        default_factory=ForwardAgentConfig
+    )
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -224,12 +214,28 @@ class LearnConfig:
                 "critics of reward and of cost apart. `train ppo` and `train a2c` "
                 "take it."
             )
-        _check_minibatches(self.run, self.ppo)
+        object.__setattr__(self, "ppo", with_usual(self.ppo, self.usual))
+        name = self.learner.forward_agent
+        used = USED[f"{name}-lagrangian"]
+        parts = (self.ppo, self.cost, self.learner)
+        _refuse_ignored(f"--forward-agent {name}", parts, used | {"forward_agent"})
+        if "minibatches" in used:
+            _check_minibatches(self.run, self.ppo)
 
     @property
     def agent(self) -> str:
         """The method, by which the summary names the agent."""
         return self.method
+
+    @property
+    def usual(self) -> dict[str, Any]:
+        """Where the defaults of who learns are other than those of the options."""
+        return _NETWORKS if self.learner.forward_agent == "sac" else {}
+
+    @property
+    def soft(self) -> SACConfig:
+        """The settings of a soft actor-critic that learns under the constraint."""
+        return self.learner.soft()
 
 
 _ANY = {
@@ -305,12 +311,8 @@ USED: dict[str, set[str]] = {
 }
 """The settings that each agent listens to; others are refused, not ignored."""
 
-_STEP_BY_STEP: dict[str, Any] = {
-    "environments": 1,
-    "rollout_steps": 1,
-    "learning_rate": 3e-4,
-    "hidden": (256, 256),
-}
+_NETWORKS: dict[str, Any] = {"learning_rate": 3e-4, "hidden": (256, 256)}
+_STEP_BY_STEP: dict[str, Any] = {"environments": 1, "rollout_steps": 1, **_NETWORKS}
 USUAL: dict[str, dict[str, Any]] = {
     "sac": _STEP_BY_STEP,
     "sac-lagrangian": _STEP_BY_STEP,
@@ -341,4 +343,23 @@ def _check_minibatches(run: RunConfig, ppo: PPOConfig) -> None:
             f"a batch of {run.environments} environments x {run.rollout_steps} steps = "
             f"{run.batch_steps} was asked to be cut into {ppo.minibatches} "
             "minibatches; they would not be equal. Choose a divisor."
+        )
+
+
+def _refuse_ignored(who: str, parts: tuple[Any, ...], used: set[str]) -> None:
+    """Refuse what was asked for and nobody would listen to.
+
+    Raises: ConfigError when there is such.
+    """
+    ignored = [
+        field.name
+        for part in parts
+        for field in dataclasses.fields(part)
+        if getattr(part, field.name) != field.default and field.name not in used
+    ]
+    if ignored:
+        options = ", ".join(map(option, ignored))
+        taken = ", ".join(sorted(map(option, used)))
+        raise ConfigError(
+            f"{options} was given to {who}, which would ignore it. It takes {taken}."
         )

@@ -7,6 +7,7 @@ from reins.agents.icrl import BackwardStep, Forward
 from reins.constraints import StopRule
 from reins.constraints.likelihood import Weighting
 from reins.experiments.config.checks import positive, refuse, unit
+from reins.experiments.config.soft import SACConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,3 +89,29 @@ class ConstraintConfig:
             regulariser=self.regulariser,
             regulariser_form=self.regulariser_form,
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class ForwardAgentConfig:
+    """Settings of the agent that learns under the constraint."""
+
+    forward_agent: Literal["ppo", "sac"] = "ppo"
+    """Who learns under it, with a multiplier where it is told as a cost; sac remembers
+    steps, and prices them by the present zeta."""
+    buffer_size: int = 1_000_000
+    """sac: steps that are remembered."""
+    batch_size: int = 256
+    """sac: steps of a minibatch."""
+    learning_starts: int = 1000
+    """sac: steps that are gathered before the first update."""
+    updates_per_step: int = 1
+    """sac: updates for each environment step."""
+
+    def __post_init__(self) -> None:
+        self.soft()
+
+    def soft(self) -> SACConfig:
+        """These as settings of a soft actor-critic, checked."""
+        told = dataclasses.asdict(self)
+        del told["forward_agent"]
+        return SACConfig(**told)

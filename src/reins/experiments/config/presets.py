@@ -60,6 +60,9 @@ _BY_RETURN: Settings = {
     "cooling": 30,
     "forward": "relative-cost",
     "forward_updates": 1,
+    "constraint_learning_rate": 0.003,
+    "anneal": 0.98,
+    "dual_maximum": 2.0,  # more than a return is worth, in running deviations of it
 }
 _ANTS: Settings = {"steps": 4_000_000, "environments": 20, "rollout_steps": 500}
 """Whose episodes have 500 steps."""

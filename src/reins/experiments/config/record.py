@@ -7,7 +7,6 @@ from typing import Any
 
 from reins.errors import ConfigError
 from reins.experiments.config.commands import (
-    USUAL,
     LearnConfig,
     TrainConfig,
     option,
@@ -40,7 +39,7 @@ def command_line(config: TrainConfig | LearnConfig) -> str:
     A preset is not named: what it said is told, and stands whatever it says later.
     """
     words = ["reins", COMMANDS[type(config)]]
-    own = USUAL.get(config.agent, {})
+    own = config.usual
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if field.name == "agent":
