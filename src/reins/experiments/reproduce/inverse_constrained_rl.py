@@ -18,8 +18,25 @@ POINT, BROKEN = "PointCircleWall", "AntBrokenWall"
 ABLATION = "Ablation"
 NO_RULE, TRUE_RULE = "no rule", "true rule"
 POSITION = "x and y"
-BY_POSITION = {"observation_dims": (0, 1), "action_dims": ()}
+BY_POSITION: dict[str, Any] = {
+    "observation_dims": (0, 1),
+    "action_dims": (),
+    "steps": 400_000,
+    "evaluation_interval": 20_000,
+    "constraint_hidden": (40, 40),
+}
 """What a constraint that is to be carried sees, and its other settings."""
+SMALL_MOVES: dict[str, Any] = {
+    "weighting": "none",
+    "cooling": 0,
+    "constraint_learning_rate": 0.003,
+    "anneal": 0.9,
+    "backward_steps": 5,
+    "regulariser": 0.6,
+    "forward_updates": 2,
+}
+"""How ICRL learns it: ζ stops while it is still smooth, and says of places where nobody
+has been what it says beside them."""
 PRESET = "robots"
 EVALUATIONS = 20
 
@@ -47,14 +64,14 @@ _POINT = {
 """With the true rule it earns 190 and 224 by these (seeds 100, 101; 600,000 steps)."""
 ROBOTS = {
     CHEETAH: Robot(2_000_000, 3300.0),
-    ANT: Robot(4_000_000, 7200.0),
-    POINT: Robot(1_500_000, 141.0, training=_POINT),
-    BROKEN: Robot(2_000_000, 2600.0),
+    ANT: Robot(1_000_000, 7200.0),
+    POINT: Robot(3_000_000, 141.0, training=_POINT),
+    BROKEN: Robot(1_000_000, 2600.0),
 }
 MARK_RATE = 0.01
 CARRIED: dict[str, dict[str, Any]] = {
-    "icrl": {"forward": "relative-cost"},
-    "classifier": {"forward": "relative-cost"},
+    "icrl": {"forward": "relative-cost", "dual_maximum": 3.0},
+    "classifier": {"forward": "relative-cost", "dual_maximum": 3.0},
     "gail-constraint": {"forward": "log-reward"},
 }
 """What an agent elsewhere gets of what a method has learned; beside its reward."""
@@ -102,7 +119,10 @@ def ablation_name(backward_steps: int, weights: str, stop: str) -> str:
 
 
 def _learner(robot: str, method: str, *, by_position: bool = False) -> Cell:
-    config = _learning(robot, method, **(BY_POSITION if by_position else {}))
+    more = BY_POSITION if by_position else {}
+    if by_position and method == "icrl":
+        more = {**more, **SMALL_MOVES}
+    config = _learning(robot, method, **more)
     name = learner_name(method, by_position=by_position)
     return Cell(robot, name, config, "" if by_position else _published(robot, method))
 

@@ -101,8 +101,11 @@ def reproduce(
     only = settings.only or ("",)
     chosen = [cell for cell in cells if any(word in cell.label for word in only)]
     if not chosen:
-        names = ", ".join(cell.label for cell in cells)
-        raise ConfigError(f"no cell of {name} is called {settings.only}: {names}.")
+        names = "; ".join(cell.label for cell in cells)
+        raise ConfigError(
+            f"--only {' '.join(only)} was given, and no cell of {name} has such a part "
+            f"in its name. Choose among {names}."
+        )
     needed = {cell.needs for cell in chosen}
     chosen = [cell for cell in cells if cell in chosen or cell.label in needed]
     check_out(out)
