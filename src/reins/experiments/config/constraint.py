@@ -106,6 +106,11 @@ class ForwardAgentConfig:
     """sac: steps that are gathered before the first update."""
     updates_per_step: int = 1
     """sac: updates for each environment step."""
+    target_entropy: float | None = None
+    """sac: floor of the entropy, nats; None: -1 for each action dimension, or half of
+    log A. A floor of the entropy is a floor of the violations."""
+    temperature_learning_rate: float = 3e-4
+    """sac: share that the temperature moves by, per nat and update."""
 
     def __post_init__(self) -> None:
         self.soft()
