@@ -351,15 +351,15 @@ def _refuse_ignored(who: str, parts: tuple[Any, ...], used: set[str]) -> None:
 
     Raises: ConfigError when there is such.
     """
+    there = [(part, field) for part in parts for field in dataclasses.fields(part)]
     ignored = [
         field.name
-        for part in parts
-        for field in dataclasses.fields(part)
+        for part, field in there
         if getattr(part, field.name) != field.default and field.name not in used
     ]
     if ignored:
         options = ", ".join(map(option, ignored))
-        taken = ", ".join(sorted(map(option, used)))
+        taken = ", ".join(sorted(option(f.name) for _, f in there if f.name in used))
         raise ConfigError(
             f"{options} was given to {who}, which would ignore it. It takes {taken}."
         )

@@ -62,7 +62,7 @@ _BY_RETURN: Settings = {
     "forward_updates": 1,
     "constraint_learning_rate": 0.003,
     "anneal": 0.98,
-    "dual_maximum": 2.0,  # more than a return is worth, in running deviations of it
+    "dual_maximum": 2.0,  # running deviations of the return for a unit of cost
 }
 _ANTS: Settings = {"steps": 4_000_000, "environments": 20, "rollout_steps": 500}
 """Whose episodes have 500 steps."""
@@ -74,7 +74,7 @@ _BY_ROBOT = {
 }
 
 _ROBOTS = Preset(
-    "What has served best on robots with a wall, chosen on seeds from 100.",
+    "What has served best on robots with a wall.",
     {
         "ppo": _BY_ROBOT,
         "ppo-lagrangian": _BY_ROBOT,
