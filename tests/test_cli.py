@@ -1,6 +1,7 @@
 """The command line: what it refuses, in which words, and what it prints."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -34,16 +35,19 @@ def test_list_names_everything_as_json(capsys, tmp_path):
 
 
 def test_who_has_read_enough_breaks_nothing():
-    reader = subprocess.Popen(
-        [sys.executable, "-m", "reins.cli", "train", "--help"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    with reader:
-        reader.stdout.readline()
-        reader.stdout.close()
-        assert reader.stderr.read() == b""
-    assert reader.returncode == 141
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        printed = subprocess.run(
+            [sys.executable, "-m", "reins.cli", "train", "--help"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert printed.stderr == b""
+    assert printed.returncode == 141
 
 
 def test_list_prints_a_line_for_each(capsys):
