@@ -41,8 +41,8 @@ from benchmarks.ours import train_config  # noqa: E402
 from benchmarks.sac import SETTINGS  # noqa: E402
 from benchmarks.turns import cpu_model, load, ratio  # noqa: E402
 from reins.agents import uniform_prior  # noqa: E402
-from reins.agents.replaying import least_q  # noqa: E402
 from reins.agents.soft_losses import AtStates, policy_loss  # noqa: E402
+from reins.agents.values import least  # noqa: E402
 from reins.data.replay import sample_replay  # noqa: E402
 from reins.experiments.build import build  # noqa: E402
 from reins.experiments.files import write_json  # noqa: E402
@@ -131,8 +131,10 @@ def gradients_of(state: Any, critics: int) -> Callable[..., tuple[Any, Any]]:
         state_key, action_key = jax.random.split(key)
         seen = sample_replay(state.replay, state_key, m).observations
 
+        values = least(state.critics[:critics], discrete=False)
+
         def q_of(actions: jax.Array) -> jax.Array:
-            return least_q(state.critics[:critics], seen, actions, discrete=False)
+            return values.of(seen, actions)
 
         at = AtStates(seen, q_of, unused, lambda a: prior.log_prob((), seen, a), unused)
         told: Any = {"action_samples": k, "temperature": alpha}

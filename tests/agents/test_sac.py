@@ -11,8 +11,8 @@ import pytest
 from gymnasium import spaces
 
 from reins.agents import behaviour_prior, policy_prior, sac, uniform_prior
-from reins.agents.replaying import least_q
 from reins.agents.soft_losses import AtStates, policy_loss
+from reins.agents.values import least
 from reins.critics import action_value_critic, state_action_critic
 from reins.data import add_to_replay, init_replay, sample_replay
 from reins.duals import log_dual, scheduled_dual
@@ -356,7 +356,7 @@ def test_many_actions_are_valued_as_few_are(k):
     critic = state_action_critic(S, 2, hidden=(8,))(KEY)
     states = jax.random.normal(KEY, (256, S))
     actions = jax.random.normal(KEY, (k, 256, 2))
-    found = least_q((critic, critic), states, actions, discrete=False)
+    found = least((critic, critic), discrete=False).of(states, actions)
     assert np.allclose(found, critic(states, actions), atol=1e-6)
 
 

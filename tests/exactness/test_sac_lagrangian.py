@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from reins.agents.soft_updates import Values, priced
+from reins.agents.values import Values, priced
 from reins.estimators import (
     forward_kl_exact_loss,
     reverse_kl_exact_loss,

@@ -16,11 +16,10 @@ from reins.agents.replaying import (
     fit_twins,
     follow,
     gradient_of,
-    least_of_all,
-    least_q,
     updates_from_replay,
 )
 from reins.agents.soft_losses import COLDEST
+from reins.agents.values import least
 from reins.credit import soft_td_targets
 from reins.data.replay import (
     ReplayBuffer,
@@ -155,11 +154,12 @@ def mpo(
     def candidates(
         before: Any, targets: Any, observations: Array, key: Key
     ) -> Candidates:
+        values = least(targets, discrete=discrete)
         if enumerable:
-            q = least_of_all(targets, observations)
+            q = values.of_all(observations)
             return Candidates(lambda new: new.log_probs, before.log_probs, q)
         actions, _ = before.draws(key, action_samples)
-        q = least_q(targets, observations, actions, discrete).T
+        q = values.of(observations, actions).T
         shares = jnp.full_like(q, -math.log(action_samples))
         return Candidates(lambda new: jax.vmap(new.log_prob)(actions).T, shares, q)
 

@@ -1,6 +1,6 @@
 """What agents that learn from a replay buffer share: their loop, and twin critics."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array, Float
 
 from reins.agents.agent import descend
+from reins.agents.values import q_of
 from reins.critics import value_loss
 from reins.data.replay import Transitions, add_to_replay
 from reins.errors import ConfigError
@@ -109,60 +110,6 @@ def fit_twins(
 def follow(old: Any, new: Any, polyak: float) -> Any:
     """Averages a little nearer to what they follow: old + polyak (new − old)."""
     return jax.tree.map(lambda old, new: old + polyak * (new - old), old, new)
-
-
-def least_q(
-    critics: Sequence[Any], observations: Array, actions: Array, discrete: bool
-) -> Float[Array, "K N"]:
-    """The least Q of the critics, of K actions at each of N states."""
-    each = [q_of(c, observations, actions, discrete) for c in critics]
-    return jnp.min(jnp.stack(each), axis=0)
-
-
-def least_of_all(critics: Sequence[Any], observations: Array) -> Float[Array, "N A"]:
-    """The least Q of the critics, of every action of a finite set."""
-    return jnp.min(jnp.stack([c(observations) for c in critics]), axis=0)
-
-
-def largest_q(
-    critics: Sequence[Any], observations: Array, actions: Array, discrete: bool
-) -> Float[Array, "K N"]:
-    """The largest Q of the critics: of a cost, the side that is not hoped for."""
-    each = [q_of(c, observations, actions, discrete) for c in critics]
-    return jnp.max(jnp.stack(each), axis=0)
-
-
-def largest_of_all(critics: Sequence[Any], observations: Array) -> Float[Array, "N A"]:
-    """The largest Q of the critics, of every action of a finite set."""
-    return jnp.max(jnp.stack([c(observations) for c in critics]), axis=0)
-
-
-ROWS_AT_ONCE = 4096
-"""Pairs of state and action that a critic is asked about at once.
-
-What they are in hidden layers then stays in the processor's cache: of 16,384 at once
-each took up to twice the time.
-"""
-
-
-def q_of(
-    critic: Any, observations: Array, actions: Array, discrete: bool
-) -> Float[Array, "K N"]:
-    """Q of K actions at each of N states."""
-    if not discrete:
-        at_once = max(1, ROWS_AT_ONCE // len(observations))
-        whole = len(actions) // at_once * at_once
-        if whole <= at_once:
-            return critic(observations, actions)
-        slabs = actions[:whole].reshape(-1, at_once, *actions.shape[1:])
-        found = jax.lax.map(lambda some: critic(observations, some), slabs)
-        found = found.reshape(whole, -1)
-        if whole == len(actions):
-            return found
-        return jnp.concatenate([found, critic(observations, actions[whole:])])
-    return jax.vmap(
-        lambda a, q: jnp.take_along_axis(q, a[:, None], axis=1)[:, 0], (0, None)
-    )(actions, critic(observations))
 
 
 def gradient_of(loss: Callable[[Any], tuple[Array, Any]], at: Any) -> tuple[Any, Any]:

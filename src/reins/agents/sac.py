@@ -21,11 +21,11 @@ from reins.agents.soft_losses import ESTIMATOR_OF, PolicyLoss
 from reins.agents.soft_updates import (
     at_states,
     check_floors,
-    least,
     policy_step,
     temperature_violation,
     values_after,
 )
+from reins.agents.values import least
 from reins.credit import soft_td_targets
 from reins.data.replay import (
     ReplayBuffer,

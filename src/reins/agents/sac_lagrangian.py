@@ -23,13 +23,11 @@ from reins.agents.soft_losses import ESTIMATOR_OF, PolicyLoss
 from reins.agents.soft_updates import (
     at_states,
     check_floors,
-    largest,
-    least,
     policy_step,
-    priced,
     temperature_violation,
     values_after,
 )
+from reins.agents.values import largest, least, priced
 from reins.credit import soft_td_targets
 from reins.data.replay import ReplayBuffer, Transitions, init_replay, sample_replay
 from reins.duals import Dual, DualState

@@ -1,7 +1,7 @@
 """What soft actor-critics share: how Q is asked, and what each update does with it."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import optax
@@ -9,68 +9,12 @@ from jaxtyping import Array, Float, ScalarLike
 
 from reins.agents.agent import descend
 from reins.agents.priors import Prior
-from reins.agents.replaying import (
-    gradient_of,
-    largest_of_all,
-    largest_q,
-    least_of_all,
-    least_q,
-)
+from reins.agents.replaying import gradient_of
 from reins.agents.soft_losses import AtStates, PolicyLoss, policy_loss
+from reins.agents.values import Values
 from reins.errors import ConfigError
 from reins.policies import Policy
 from reins.types import Info, Key
-
-
-class Values(NamedTuple):
-    """Several critics as one Q.
-
-    Attributes:
-      of: (N observations, K actions at each) -> their Q, (K, N).
-      of_all: N observations -> Q of every action of a finite set, (N, A).
-    """
-
-    of: Callable[[Array, Array], Float[Array, "K N"]]
-    of_all: Callable[[Array], Float[Array, "N A"]]
-
-
-def least(critics: Sequence[Any], *, discrete: bool) -> Values:
-    """The least of the critics: what can be hoped for of a reward, at worst."""
-    return Values(
-        lambda observations, actions: least_q(critics, observations, actions, discrete),
-        lambda observations: least_of_all(critics, observations),
-    )
-
-
-def largest(critics: Sequence[Any], *, discrete: bool) -> Values:
-    """The largest of the critics: what is to be feared of a cost."""
-    return Values(
-        lambda observations, actions: largest_q(
-            critics, observations, actions, discrete
-        ),
-        lambda observations: largest_of_all(critics, observations),
-    )
-
-
-def priced(reward: Values, cost: Values, multiplier: ScalarLike) -> Values:
-    """(Q_reward − λ Q_cost)/(1 + λ), finite for whatever λ.
-
-    Source: S2 (9), the Lagrangian at one step.
-
-    Args:
-      multiplier: λ ≥ 0, units of reward per unit of cost.
-    """
-    share = 1.0 / (1.0 + jnp.asarray(multiplier))
-    weight = multiplier * share
-
-    def of(observations: Array, actions: Array) -> Array:
-        paid, charged = (q.of(observations, actions) for q in (reward, cost))
-        return share * paid - weight * charged
-
-    def of_all(observations: Array) -> Array:
-        return share * reward.of_all(observations) - weight * cost.of_all(observations)
-
-    return Values(of, of_all)
 
 
 def values_after(
