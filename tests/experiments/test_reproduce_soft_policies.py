@@ -9,7 +9,7 @@ from reins.cli import main
 from reins.envs import env_entry
 from reins.experiments.build import build
 from reins.experiments.record import Curves
-from reins.experiments.reproduce.cell import Asked
+from reins.experiments.reproduce.cell import Asked, fewer_steps
 from reins.experiments.reproduce.draw_soft_policies import (
     CLUB_COLOURS,
     draw_clubs,
@@ -60,8 +60,11 @@ def test_single_gaussians_and_mixtures_differ_in_nothing_but_policy_and_loss():
     [c for c in soft_policies() if env_entry(c.config.env)],
     ids=lambda cell: cell.label,
 )
-def test_cells_in_compiled_environments_can_be_built(cell):
-    assert build(cell.config).env.name == f"reins/{cell.table}"
+def test_cells_in_compiled_environments_can_be_built_at_any_size(cell):
+    for scale in (1, 0.02):
+        config = fewer_steps(cell, scale).config
+        assert build(config).env.name == f"reins/{cell.table}"
+        assert config.soft.learning_starts == round(1000 * scale)
 
 
 @pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")

@@ -60,11 +60,18 @@ class Cell(NamedTuple):
 
 
 def fewer_steps(cell: Cell, scale: float) -> Cell:
-    """The cell with a share of its steps, at least one batch."""
+    """The cell with a share of its steps, at least one batch.
+
+    Of those that go by before learning from memory it is the same share.
+    """
     run = cell.config.run
     steps = max(run.batch_steps, round(scale * run.steps))
-    run = dataclasses.replace(run, steps=steps)
-    return cell._replace(config=dataclasses.replace(cell.config, run=run))
+    config = dataclasses.replace(cell.config, run=dataclasses.replace(run, steps=steps))
+    if isinstance(config, TrainConfig) and scale < 1:
+        starts = round(scale * config.soft.learning_starts)
+        soft = dataclasses.replace(config.soft, learning_starts=starts)
+        config = dataclasses.replace(config, soft=soft)
+    return cell._replace(config=config)
 
 
 Results = Mapping[str, Mapping[str, Curves]]
