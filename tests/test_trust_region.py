@@ -20,7 +20,6 @@ from reins.trust_region import (
     conjugate_gradient,
     natural_step,
 )
-from tests.toys import quick_jit
 
 D = 6
 
@@ -132,7 +131,7 @@ def test_many_at_once_are_many_one_by_one():
     def solve(matrix, target):
         return conjugate_gradient(products(matrix), target, iterations=D)
 
-    together = quick_jit(jax.vmap(solve))(matrices, targets)
+    together = jax.jit(jax.vmap(solve))(matrices, targets)
     for i in range(3):
         alone = solve(matrices[i], targets[i])
         np.testing.assert_allclose(alone.solution, together.solution[i], rtol=1e-3)
@@ -262,7 +261,7 @@ def test_the_kl_of_a_natural_step_is_the_bound_to_first_order(float64, direction
 def searcher(bound, tries=10):
     """Natural and wild steps of a random softmax policy on random action values."""
 
-    @quick_jit
+    @jax.jit
     def run(key, length):
         old_key, value_key, step_key = jax.random.split(key, 3)
         start = 2.0 * jax.random.normal(old_key, (3, 4))

@@ -20,14 +20,6 @@ from reins.envs import Env, Step
 LABELS, STEPS, ACTIONS = 4096, 8, 4
 
 
-QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-
-
-def quick_jit(function):
-    """Compiled four times faster, to run slower: for what runs a few times only."""
-    return jax.jit(function, compiler_options=QUICK)
-
-
 class Script(NamedTuple):
     label: Array
     step: Array
@@ -158,7 +150,7 @@ def act_at_random(observations, key):
 def random_batch(env: Env, *, act=act_at_random, n: int = 4, steps: int = 16):
     """Where a rollout from the start stands after some steps, and what it saw."""
 
-    @quick_jit
+    @jax.jit
     def run(key):
         start_key, run_key = jax.random.split(key)
         start = start_rollout(env, start_key, n)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from reins.data import rollout, run_episodes, start_rollout
-from tests.toys import quick_jit, random_batch, scripted_env, slow_whole_episodes
+from tests.toys import random_batch, scripted_env, slow_whole_episodes
 
 KEY = jax.random.key(0)
 
@@ -40,7 +40,7 @@ def slow_scores(batch, horizon: int) -> dict[int, float]:
 def train(agent, env, *, environments: int, updates: int, steps: int):
     """State and infos after so many updates on one continued rollout."""
 
-    @quick_jit
+    @jax.jit
     def run(key):
         def one(carry, key):
             state, place = carry

@@ -20,7 +20,7 @@ from tests.agents.by_hand import (
     score,
     skewed_policy,
 )
-from tests.toys import delayed_bandit, linear_critic, quick_jit, scripted_batch
+from tests.toys import delayed_bandit, linear_critic, scripted_batch
 
 DISCOUNT, ENTROPY_WEIGHT, VALUE_WEIGHT = 0.9, 0.3, 0.25
 START = jnp.array([1.0, 0.0])
@@ -45,7 +45,7 @@ def test_one_step_goes_along_the_mean_gradient(gae_lambda, estimate):
     )
     _, batch = scripted_batch()
     state = agent.init(KEY)
-    after, info = quick_jit(agent.update)(state, batch, KEY)
+    after, info = jax.jit(agent.update)(state, batch, KEY)
     batch = jax.tree.map(np.asarray, batch)
     assert batch.truncated.any()
     assert batch.terminated.any()
@@ -79,7 +79,7 @@ N, T = 16, 8
 def collector(delay: int):
     env = delayed_bandit(delay=delay)
 
-    @quick_jit
+    @jax.jit
     def collect(policy, key):
         start = start_rollout(env, key, N)
         return rollout(env, lambda o, k: policy(o).sample(k), start, key, steps=T)[1]
@@ -90,7 +90,7 @@ def collector(delay: int):
 @pytest.fixture(scope="module")
 def learner():
     agent = a2c(LINEAR, value_critic(2, hidden=()), optax.adam(0.1), discount=0.5)
-    return agent, quick_jit(agent.update)
+    return agent(agent.update)
 
 
 def test_one_update_improves_the_better_action(learner):
@@ -134,7 +134,7 @@ def test_a_time_limit_keeps_its_bootstrap(learner):
 def test_padding_changes_nothing():
     """Rows are longer or shorter; what is beyond their end enters no mean."""
     agent = a2c(skewed_policy, judge, optax.sgd(1.0))
-    update = quick_jit(agent.update)
+    update = jax.jit(agent.update)
     state = agent.init(KEY)
     batch = collector(0)(state.policy, KEY)
     whole, _ = update(state, batch, KEY)

@@ -15,7 +15,7 @@ from reins.errors import ConfigError, RunError
 from reins.experiments.engines.threads import SharedMemory
 from reins.policies import categorical_policy
 from tests.agents.by_hand import KEY, moved, skewed_policy
-from tests.toys import linear_critic, quick_jit, scripted_batch
+from tests.toys import linear_critic, scripted_batch
 
 DISCOUNT, ENTROPY_WEIGHT, SPREAD = 0.9, 0.3, 4.0
 
@@ -43,7 +43,7 @@ def parts(optimizer=None, workers=1, **settings):
         workers=workers,
         **told(**settings),
     )
-    return made, quick_jit(made.gradient), quick_jit(made.step)
+    return made(made.gradient)(made.step)
 
 
 def run(worker, shared, gradient, *, updates, gather=None):
@@ -64,7 +64,7 @@ def test_one_worker_is_a2c():
     """Three steps of RMSProp, in place and without a lock or in one pure function."""
     agent, gradient, step = parts()
     reference = a2c(skewed_policy, judge, rmsprop(), **told())
-    update, alone = quick_jit(reference.update), quick_jit(agent.update)
+    update, alone = jax.jit(reference.update)(agent.update)
     batch = scripted_batch()[1]
     shared = SharedMemory(agent.init(KEY), step, 1)
     infos = run(0, shared, gradient, updates=3)
@@ -89,8 +89,8 @@ def test_a_shared_trunk_is_that_of_a2c():
     found = a3c(*parts, optax.sgd(1.0), shared_trunk=True)
     reference = a2c(*parts, optax.sgd(1.0), shared_trunk=True)
     batch, start = scripted_batch()[1], found.init(KEY)
-    after, _ = quick_jit(reference.update)(reference.init(KEY), batch, KEY)
-    gradient, _ = quick_jit(found.gradient)(start, batch, 0)
+    after, _ = jax.jit(reference.update)(reference.init(KEY), batch, KEY)
+    gradient, _ = jax.jit(found.gradient)(start, batch, 0)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
         jax.tree.map(jnp.subtract, (start.policy, start.critic), gradient),

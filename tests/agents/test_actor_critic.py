@@ -27,7 +27,7 @@ from tests.agents.by_hand import (
     set_linear,
     skewed_policy,
 )
-from tests.toys import delayed_bandit, linear_critic, quick_jit, scripted_batch
+from tests.toys import delayed_bandit, linear_critic, scripted_batch
 
 DISCOUNT, ENTROPY_WEIGHT = 0.9, 0.1
 Q_WEIGHTS, Q_BIASES = np.array([[2.0, 0.5], [-1.0, 1.5]]), np.array([0.25, -0.5])
@@ -91,7 +91,7 @@ def test_the_critic_is_fitted_to_returns_or_one_step(kind, target):
         kind, optax.sgd(0.0), optax.sgd(1.0), critic_target=target, critic_epochs=1
     )
     batch, state = seen(), agent.init(KEY)
-    after, info = quick_jit(agent.update)(state, scripted_batch()[1], KEY)
+    after, info = jax.jit(agent.update)(state, scripted_batch()[1], KEY)
     targets = returns_and_values(batch, VALUES[kind], discount=DISCOUNT)[target]
     steps, errors = [], []
     for i, t, observation, action in each_step(batch):
@@ -118,7 +118,7 @@ def test_the_policy_steps_along_the_advantages(kind, advantage):
         entropy_weight=ENTROPY_WEIGHT,
     )
     batch, state = seen(), agent.init(KEY)
-    after, info = quick_jit(agent.update)(state, scripted_batch()[1], KEY)
+    after, info = jax.jit(agent.update)(state, scripted_batch()[1], KEY)
     returns = returns_and_values(batch, VALUES[kind], discount=DISCOUNT)
     steps = []
     for i, t, observation, action in each_step(batch):
@@ -143,9 +143,9 @@ def test_the_policy_follows_the_critic_that_was_just_fitted():
     critic_only = small("v", optax.sgd(0.0), optax.sgd(0.5))
     policy_only = small("v", optax.sgd(1.0), optax.sgd(0.0))
     state = both.init(KEY)
-    fitted, _ = quick_jit(critic_only.update)(state, batch, KEY)
-    expected, _ = quick_jit(policy_only.update)(fitted, batch, KEY)
-    found, _ = quick_jit(both.update)(state, batch, KEY)
+    fitted, _ = jax.jit(critic_only.update)(state, batch, KEY)
+    expected, _ = jax.jit(policy_only.update)(fitted, batch, KEY)
+    found, _ = jax.jit(both.update)(state, batch, KEY)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), found, expected
     )
@@ -190,7 +190,7 @@ def learner(options):
 def collector(delay: int):
     env = delayed_bandit(delay=delay)
 
-    @quick_jit
+    @jax.jit
     def collect(policy, key):
         start = start_rollout(env, key, N)
         return rollout(env, lambda o, k: policy(o).sample(k), start, key, steps=T)[1]
@@ -201,7 +201,7 @@ def collector(delay: int):
 @pytest.mark.parametrize("options", OPTIONS)
 def test_one_update_improves_the_better_action(options):
     agent = learner(options)
-    update = quick_jit(agent.update)
+    update = jax.jit(agent.update)
     start = agent.init(KEY)
     batch = collector(0)(start.policy, KEY)
     before = start.policy(START).log_probs
@@ -215,7 +215,7 @@ def test_one_update_improves_the_better_action(options):
 def test_it_learns_what_pays_later(options):
     """From returns: one step of TD cannot tell the choices of a hidden past apart."""
     agent = learner(options)
-    update, collect = quick_jit(agent.update), collector(1)
+    update, collect = jax.jit(agent.update), collector(1)
     state = agent.init(KEY)
     assert jnp.exp(state.policy(START).log_probs[1]) < 0.6
     for key in jax.random.split(KEY, 40):
@@ -236,7 +236,7 @@ def test_a_time_limit_keeps_its_bootstrap(kind):
         critic_epochs=20,
         discount=0.5,
     )
-    update = quick_jit(agent.update)
+    update = jax.jit(agent.update)
     start = agent.init(KEY)
     batch = collector(0)(start.policy, KEY)
     batch = batch._replace(

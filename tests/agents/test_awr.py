@@ -34,7 +34,6 @@ from tests.agents.test_sac import (
     logits_of,
     softmax,
 )
-from tests.toys import quick_jit
 
 
 def tabular_agent(*, beta=0.6, optimizer=None, rows=S * A, **options):
@@ -61,9 +60,9 @@ def test_an_update_is_what_its_box_says(standardised):
         standardised=standardised,
     )
     state, batch = agent.init(KEY), every_step()
-    state, _ = quick_jit(agent.update)(state, batch, KEY)
+    state, _ = jax.jit(agent.update)(state, batch, KEY)
     key = jax.random.key(7)
-    after, info = quick_jit(agent.update)(state, batch, key)
+    after, info = jax.jit(agent.update)(state, batch, key)
 
     replay = add_to_replay(state.replay, batch)
     policy = logits_of(state.policy.network)
@@ -155,7 +154,7 @@ def test_actions_at_the_bounds_make_nothing_nan(kind, standardised):
         *(seen, at_bounds, jnp.zeros((4, 8)), jnp.zeros((4, 8)), none, none),
         *(1 - seen, ~none, jnp.zeros((4, 8), jnp.int32)),
     )
-    update = quick_jit(agent.update)
+    update = jax.jit(agent.update)
     for reward in (0.0, 1e6, -1e6):
         paid, state = batch._replace(rewards=batch.rewards + reward), agent.init(KEY)
         for key in jax.random.split(KEY, 3):

@@ -19,7 +19,7 @@ from tests.agents.populations import (
     slow_scores,
     train,
 )
-from tests.toys import delayed_bandit, point_env, quick_jit
+from tests.toys import delayed_bandit, point_env
 
 HORIZON, N, STD = 5, 6, 0.3
 
@@ -55,7 +55,7 @@ def test_one_step_goes_along_the_mean_of_scored_perturbations(
     batch = ragged_batch(4)
     if missing is None:
         batch = batch._replace(times=batch.times.at[4].add(-1))
-    after, info = quick_jit(agent.update)(state, batch, KEY)
+    after, info = jax.jit(agent.update)(state, batch, KEY)
     scores = slow_scores(batch, HORIZON)
     told = {"ranked": ranked, "weight_decay": weight_decay}
     paired, step = slow_step(state, scores, **told)
@@ -72,7 +72,7 @@ def test_one_step_goes_along_the_mean_of_scored_perturbations(
 def test_the_population_is_opposite_pairs_around_the_mean():
     agent = build()
     start = agent.init(KEY)
-    after, _ = quick_jit(agent.update)(start, ragged_batch(4), KEY)
+    after, _ = jax.jit(agent.update)(start, ragged_batch(4), KEY)
     for state in (start, after):
         apart = rows(state.population) - parameters(state.policy)
         np.testing.assert_allclose(apart[:3], -apart[3:], atol=1e-6)
@@ -116,7 +116,7 @@ def test_actions_are_modes_unless_draws_are_asked_for(deterministic):
 def test_without_a_pair_nothing_changes(ranked):
     """Not by momentum, nor by the decay: 0, 1 and 2 have episodes, 3, 4 and 5 none."""
     agent = build(optax.adam(0.1), ranked=ranked, weight_decay=0.1)
-    update = quick_jit(agent.update)
+    update = jax.jit(agent.update)
     batch = ragged_batch(4)
     moving, _ = update(agent.init(KEY), batch, KEY)
     for lacking, episodes in ((slice(0, 6), 0), (slice(3, 6), 3)):

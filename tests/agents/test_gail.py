@@ -17,7 +17,7 @@ from reins.critics import value_critic
 from reins.errors import CapabilityError, ConfigError, DataError
 from reins.policies import Policy, categorical_policy
 from reins.types import Pairs, Trajectory
-from tests.toys import quick_jit, scripted_batch
+from tests.toys import scripted_batch
 
 KEY = jax.random.key(1)
 LEARNING_RATE, STEPS = 0.5, 3
@@ -61,7 +61,7 @@ JUDGE = constraint_network(InputSpec(2, 2, True, (0, 1), (0, 1)), hidden=(3,))
 @functools.cache
 def learner(**told):
     agent = gail(listener(), JUDGE, optax.sgd(LEARNING_RATE), EXPERT, **told)
-    return agent, quick_jit(agent.update)
+    return agent(agent.update)
 
 
 def cross_entropy(judge, batch):
@@ -84,7 +84,7 @@ def close(found, expected):
 def by_hand(judge, batch, steps):
     """Gradient descent on the cross-entropy."""
     for _ in range(steps):
-        slope = quick_jit(jax.grad(cross_entropy))(judge, batch)
+        slope = jax.jit(jax.grad(cross_entropy))(judge, batch)
         judge = jax.tree.map(lambda x, g: x - LEARNING_RATE * g, judge, slope)
     return judge
 
@@ -179,7 +179,7 @@ def test_ppo_moves_towards_what_the_expert_does():
     )
     inner = ppo(*parts, epochs=2, minibatches=2, discount=0.0)
     agent = gail(inner, JUDGE, optax.adam(3e-2), expert)
-    update = quick_jit(agent.update)
+    update = jax.jit(agent.update)
     _, batch = scripted_batch()
     ones = jnp.ones_like(batch.observations)
     batch = batch._replace(

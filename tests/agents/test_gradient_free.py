@@ -20,7 +20,7 @@ from tests.agents.populations import (
     slow_scores,
     train,
 )
-from tests.toys import delayed_bandit, point_env, quick_jit, random_batch
+from tests.toys import delayed_bandit, point_env, random_batch
 
 HORIZON, N, STD = 5, 6, 0.3
 
@@ -50,7 +50,7 @@ def one_step_batch():
 
 # Hill climbing.
 
-climb, breed = quick_jit(CLIMB.update), quick_jit(BREED.update)
+climb, breed = jax.jit(CLIMB.update)(BREED.update)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_the_best_survive_and_the_rest_are_their_children(scores, missing, kept)
 def test_parents_are_drawn_evenly_and_noise_has_its_deviation():
     state = BREED.init(KEY)
     batch = batch_of([0.0, 1.0, 3.0, 2.0, -1.0, 0.0])
-    many = quick_jit(jax.vmap(BREED.update, in_axes=(None, None, 0)))
+    many = jax.jit(jax.vmap(BREED.update, in_axes=(None, None, 0)))
     after, _ = many(state, batch, jax.random.split(KEY, 200))
     children = np.concatenate([rows(p)[2:] for p in unstacked(after.population, 200)])
     parents = rows(state.population)[[2, 3]]
@@ -158,7 +158,7 @@ BUILDERS = {"hill_climbing": hill_climbing, "genetic": genetic}
 def test_rows_are_judged_by_their_whole_episodes(build):
     agent = build(LINEAR, horizon=HORIZON, environments=N, std=STD)
     state, batch = agent.init(KEY), ragged_batch(4)
-    after, info = quick_jit(agent.update)(state, batch, KEY)
+    after, info = jax.jit(agent.update)(state, batch, KEY)
     scores = slow_scores(batch, HORIZON)
     best = max(scores, key=lambda i: scores[i])
     assert set(scores) == {0, 1, 2, 3, 5}
@@ -175,7 +175,7 @@ def test_rows_are_judged_by_their_whole_episodes(build):
 def test_without_an_episode_nothing_changes(build):
     agent = build(LINEAR, horizon=1, environments=N)
     state = agent.init(KEY)
-    after, info = quick_jit(agent.update)(
+    after, info = jax.jit(agent.update)(
         state, batch_of(np.arange(6.0), list(range(N))), KEY
     )
     jax.tree.map(np.testing.assert_array_equal, after, state)

@@ -35,7 +35,7 @@ from reins.duals import log_dual, projected_dual
 from reins.errors import CapabilityError, ConfigError
 from reins.policies import Policy, categorical_policy
 from reins.types import Pairs, Trajectory
-from tests.toys import quick_jit, scripted_batch, scripted_env, slow_whole_episodes
+from tests.toys import scripted_batch, scripted_env, slow_whole_episodes
 
 KEY = jax.random.key(1)
 HORIZON, LEARNING_RATE, TEMPERATURE, STEPS = 4, 8.0, 0.5, 3
@@ -95,7 +95,7 @@ def learner(method, *, told=None, **backward) -> Learner:
     backward = BackwardStep(**{"steps": STEPS, "stop": None, **backward})
     scripted_batch()  # compiled here, and known when the shapes of states are asked for
     agent = method(*PARTS, horizon=HORIZON, backward=backward, **(told or {}))
-    return Learner(agent, quick_jit(agent.update))
+    return Learner(agent(agent.update))
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def cross_entropy(zeta, sampled, nominal: Pairs):
 
 @functools.cache
 def slope_of(loss):
-    return quick_jit(jax.grad(loss))
+    return jax.jit(jax.grad(loss))
 
 
 def by_hand(loss, zeta, sampled, batch: Trajectory, steps: int = STEPS):
@@ -558,7 +558,7 @@ def test_what_is_remembered_is_priced_by_the_present_constraint(forward):
     backward = BackwardStep(forward_updates=1, steps=2, stop=None)
     told = {"horizon": HORIZON, "backward": backward, "forward": forward}
     agent = icrl(inner, *PARTS[1:], **told)
-    update = quick_jit(agent.update)
+    update = jax.jit(agent.update)
     batch = jax.tree.map(jnp.asarray, scripted_batch()[1])
     first, _ = update(agent.init(KEY), batch, KEY)
     state, _ = update(first, batch, KEY)

@@ -36,7 +36,6 @@ from tests.agents.test_sac import (
     logits_of,
     softmax,
 )
-from tests.toys import quick_jit
 
 
 def tabular_agent(*, temperature=None, multiplier=None, optimizer=None, **options):
@@ -61,10 +60,10 @@ def test_an_update_is_what_its_box_says():
     )
     state, batch = agent.init(KEY), every_step()
     # A second update, so that policies, targets and multipliers have come apart.
-    state, _ = quick_jit(agent.update)(state, batch, KEY)
+    state, _ = jax.jit(agent.update)(state, batch, KEY)
     assert state.updates == S * A
     key = jax.random.key(7)
-    after, info = quick_jit(agent.update)(state, batch, key)
+    after, info = jax.jit(agent.update)(state, batch, key)
 
     replay = add_to_replay(state.replay, batch)
     policy, old = logits_of(state.policy.network), logits_of(state.old.network)
@@ -205,7 +204,7 @@ def test_nothing_becomes_nan(kind, eta):
         *(seen, at_bounds, jnp.zeros((4, 8)), jnp.zeros((4, 8)), none, none),
         *(1 - seen, ~none, jnp.zeros((4, 8), jnp.int32)),
     )
-    update = quick_jit(agent.update)
+    update = jax.jit(agent.update)
     for reward in (0.0, 1e6, -1e6):
         paid, state = batch._replace(rewards=batch.rewards + reward), agent.init(KEY)
         for key in jax.random.split(KEY, 3):

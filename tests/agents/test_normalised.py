@@ -22,7 +22,7 @@ from reins.errors import CapabilityError, ConfigError
 from reins.experiments.checkpoint import load_checkpoint, save_checkpoint
 from reins.policies import NormalisedPolicy, Policy, categorical_policy
 from reins.types import Pairs, Trajectory
-from tests.toys import quick_jit, scripted_batch
+from tests.toys import scripted_batch
 
 KEY = jax.random.key(1)
 N, HORIZON, DISCOUNT, CLIP = 4, 4, 0.9, 1.5
@@ -70,7 +70,7 @@ def batches() -> list[Trajectory]:
 
 def told(agent: Agent, given: list[Trajectory]):
     """The states from the start on, and the infos."""
-    update, states, infos = quick_jit(agent.update), [agent.init(KEY)], []
+    update, states, infos = jax.jit(agent.update), [agent.init(KEY)], []
     for batch in given:
         state, info = update(states[-1], batch, KEY)
         states.append(state)
@@ -282,7 +282,7 @@ def test_icrl_over_it_is_saved_with_its_statistics_and_goes_on(tmp_path):
         minibatches=2,
     )
     agent = constraint_learner(normalised(inner, 2, **TOLD))
-    update, given = quick_jit(agent.update), batches()
+    update, given = jax.jit(agent.update), batches()
     state = agent.init(KEY)
     for batch in given[:2]:
         state, _ = update(state, batch, KEY)
@@ -360,7 +360,7 @@ def share_of_right_actions(pay: float, observations: bool, rewards: bool) -> flo
         rewards=rewards,
     )
 
-    @quick_jit
+    @jax.jit
     def run(key):
         def one(carry, key):
             state, place = carry

@@ -36,7 +36,6 @@ from tests.agents.by_hand import KEY, LINEAR, moved, set_linear, skewed_policy
 from tests.toys import (
     delayed_bandit,
     point_env,
-    quick_jit,
     random_batch,
     scripted_batch,
     scripted_env,
@@ -96,8 +95,8 @@ def test_on_its_own_data_it_is_reinforce(form, baseline, denominator):
     states = plain.init(KEY), agent.init(KEY)
     jax.tree.map(np.testing.assert_array_equal, states[0].policy, states[1].policy)
     batch = ragged_batch()
-    expected, known = quick_jit(plain.update)(states[0], batch, KEY)
-    found, info = quick_jit(agent.update)(states[1], batch, KEY)
+    expected, known = jax.jit(plain.update)(states[0], batch, KEY)
+    found, info = jax.jit(agent.update)(states[1], batch, KEY)
     steps = [moved(states[0].policy, x.policy) for x in (expected, found)]
     assert np.linalg.norm(steps[0]) > 0.1
     np.testing.assert_allclose(steps[0], steps[1], atol=1e-6)
@@ -211,7 +210,7 @@ def updated_after(older, remembered=None, *, policy=skewed_policy, **options):
     batch = ragged_batch()
     episodes = episodes_with_room(remembered or batch, horizon=HORIZON)
     state = state._replace(memory=remember(state.memory, older, episodes))
-    return state, *quick_jit(agent.update)(state, batch, KEY)
+    return state, *jax.jit(agent.update)(state, batch, KEY)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +242,7 @@ def test_collapsed_data_are_left_out(certainty, shown_action, denominator):
     plain = reinforce(
         lambda key: present, optax.sgd(1.0), horizon=HORIZON, discount=DISCOUNT
     )
-    expected, _ = quick_jit(plain.update)(plain.init(KEY), ragged_batch(), KEY)
+    expected, _ = jax.jit(plain.update)(plain.init(KEY), ragged_batch(), KEY)
     steps = [moved(state.policy, x.policy) for x in (after, expected)]
     assert np.linalg.norm(steps[1]) > 0.1
     np.testing.assert_allclose(steps[0], steps[1], atol=1e-5)
@@ -266,7 +265,7 @@ def test_passes_end_when_the_present_data_have_collapsed(form):
     for rate in (1e-4, 5.0):
         agent = agent_for(form=form, optimizer=optax.sgd(rate), memory=1, passes=3)
         state = agent.init(KEY)
-        found.append(quick_jit(agent.update)(state, ragged_batch(), KEY)[1])
+        found.append(jax.jit(agent.update)(state, ragged_batch(), KEY)[1])
     assert [info["passes"] for info in found] == [3, 1]
     assert 0.99 < found[0]["ess_fraction_last"] < 1.0
     np.testing.assert_allclose(found[1]["ess_fraction_last"], 1.0, rtol=1e-5)
@@ -275,7 +274,7 @@ def test_passes_end_when_the_present_data_have_collapsed(form):
 def test_without_a_whole_episode_nothing_changes():
     _, batch = scripted_batch()
     agent = agent_for(optimizer=optax.adam(0.1))
-    update = quick_jit(agent.update)
+    update = jax.jit(agent.update)
     moving, _ = update(agent.init(KEY), batch, KEY)
     after, info = update(moving, batch._replace(times=batch.times + 1), KEY)
     assert info["episodes"] == info["passes"] == 0
@@ -290,7 +289,7 @@ def test_without_a_whole_episode_nothing_changes():
 def bandit():
     env = delayed_bandit(delay=1)
 
-    @quick_jit
+    @jax.jit
     def collect(policy, key):
         start = start_rollout(env, key, 4)
         return rollout(env, lambda o, k: policy(o).sample(k), start, key, steps=8)[1]
@@ -309,7 +308,7 @@ def test_it_learns_what_pays_later_from_fewer_batches_than_reinforce(form):
     )
     chances = []
     for agent in agents:
-        update, state = quick_jit(agent.update), agent.init(KEY)
+        update, state = jax.jit(agent.update), agent.init(KEY)
         for key in jax.random.split(KEY, 8):
             state, _ = update(state, collect(state.policy, key), key)
         log_probs = state.policy(jnp.array([1.0, 0.0])).log_probs
@@ -333,7 +332,7 @@ def shown() -> Demonstrations:
     """Episodes of the start's own policy: what is cloned is then known."""
     teller = point_policy(KEY)
 
-    @quick_jit
+    @jax.jit
     def run(key):
         return run_episodes(POINT, lambda o, k: teller(o).sample(k), key, 40)
 
@@ -362,7 +361,7 @@ def told(denominator):
     )
     policy = point_policy(KEY)
     batch = random_batch(POINT, act=lambda o, k: policy(o).sample(k))[1]
-    return agent, quick_jit(agent.init), quick_jit(agent.update), batch
+    return agent(agent.init)(agent.update), batch
 
 
 @pytest.mark.parametrize("denominator", ["own", "mixture"])
@@ -391,7 +390,7 @@ def test_seeds_at_once_are_seeds_one_by_one():
     keys = jax.random.split(KEY, 2)
     seeds = [init(key) for key in keys]
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *seeds)
-    together = quick_jit(jax.vmap(agent.update, in_axes=(0, None, 0)))
+    together = jax.jit(jax.vmap(agent.update, in_axes=(0, None, 0)))
     found = together(states, batch, keys)
     alone = update(seeds[1], batch, keys[1])
     jax.tree.map(

@@ -18,7 +18,6 @@ from reins.policies import categorical_policy
 from tests.toys import (
     delayed_bandit,
     linear_critic,
-    quick_jit,
     scripted_batch,
 )
 
@@ -111,7 +110,7 @@ def test_no_credit_crosses_a_reset():
 @pytest.mark.parametrize("n", [1, 2, 3, 6, 97, 1024, 131072])
 def test_cheap_permutation_is_a_permutation(n):
     keys = jax.random.split(KEY, 3)
-    orders = quick_jit(jax.vmap(lambda key: cheap_permutation(key, n)))(keys)
+    orders = jax.jit(jax.vmap(lambda key: cheap_permutation(key, n)))(keys)
     for order in np.asarray(orders):
         np.testing.assert_array_equal(np.sort(order), np.arange(n))
     if n > 6:
@@ -121,9 +120,7 @@ def test_cheap_permutation_is_a_permutation(n):
 def test_every_element_is_equally_likely_in_every_place():
     n, draws = 7, 7000
     keys = jax.random.split(KEY, draws)
-    orders = np.asarray(
-        quick_jit(jax.vmap(lambda key: cheap_permutation(key, n)))(keys)
-    )
+    orders = np.asarray(jax.jit(jax.vmap(lambda key: cheap_permutation(key, n)))(keys))
     share = np.stack([np.mean(orders == element, axis=0) for element in range(n)])
     error = np.sqrt((1 / n) * (1 - 1 / n) / draws)
     assert np.abs(share - 1 / n).max() < 5 * error
@@ -133,9 +130,7 @@ def test_neighbours_are_torn_apart():
     """In either direction around the ring: a stride of −1 is no shuffle either."""
     n = 1024
     keys = jax.random.split(KEY, 500)
-    orders = np.asarray(
-        quick_jit(jax.vmap(lambda key: cheap_permutation(key, n)))(keys)
-    )
+    orders = np.asarray(jax.jit(jax.vmap(lambda key: cheap_permutation(key, n)))(keys))
     stride = (orders[:, 1] - orders[:, 0]) % n
     assert np.minimum(stride, n - stride).min() > 32
     assert len(np.unique(stride)) > 100
@@ -161,7 +156,7 @@ def test_standardise_makes_constants_0(constant):
 @pytest.fixture(scope="module")
 def learner():
     agent = small_ppo()
-    return agent, quick_jit(agent.update)
+    return agent(agent.update)
 
 
 @functools.cache
@@ -169,7 +164,7 @@ def collector(delay: int):
     """(state, key) -> a batch of the bandit that pays so many steps later."""
     env = delayed_bandit(delay=delay)
 
-    @quick_jit
+    @jax.jit
     def collect(state, key):
         start = start_rollout(env, key, N)
         return rollout(
@@ -239,7 +234,7 @@ def test_it_makes_every_step_of_every_pass(learner, skewed):
 @pytest.fixture(scope="module")
 def careful():
     """Stops its passes early, and looks two steps ahead."""
-    return quick_jit(small_ppo(kl_stop=0.02, discount=0.5).update)
+    return jax.jit(small_ppo(kl_stop=0.02, discount=0.5).update)
 
 
 def test_kl_stop_ends_the_passes(careful, skewed):
@@ -288,7 +283,7 @@ def test_an_entropy_weight_raises_the_entropy(learner, skewed):
     nothing_to_learn = batch._replace(rewards=jnp.ones_like(batch.rewards))
     observation = jnp.array([1.0, 0.0])
     before = start.policy(observation).entropy()
-    curious, info = quick_jit(small_ppo(entropy_weight=0.5).update)(
+    curious, info = jax.jit(small_ppo(entropy_weight=0.5).update)(
         start, nothing_to_learn, KEY
     )
     assert curious.policy(observation).entropy() > before + 0.02

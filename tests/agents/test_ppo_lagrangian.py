@@ -12,7 +12,7 @@ from reins.critics import value_critic
 from reins.data import rollout, start_rollout
 from reins.duals import projected_dual
 from reins.policies import categorical_policy
-from tests.toys import delayed_bandit, quick_jit, scripted_batch
+from tests.toys import delayed_bandit, scripted_batch
 
 KEY = jax.random.key(0)
 N, T = 16, 8
@@ -39,12 +39,12 @@ AGENT = bandit_agent(BUDGET)
 
 @pytest.fixture(scope="module")
 def update():
-    return quick_jit(AGENT.update)
+    return jax.jit(AGENT.update)
 
 
 @pytest.fixture(scope="module")
 def collect():
-    @quick_jit
+    @jax.jit
     def run(state, key):
         def act(observations, key):
             return AGENT.act(state, observations, key)
@@ -147,7 +147,7 @@ def test_no_cost_and_no_budget_give_numbers():
     state = agent.init(KEY)
     batch = jax.tree.map(jnp.asarray, scripted_batch()[1])
     batch = batch._replace(costs=jnp.zeros_like(batch.costs))
-    update = quick_jit(agent.update)
+    update = jax.jit(agent.update)
     for _ in range(3):
         state, info = update(state, batch, KEY)
         assert all(np.isfinite(value) for value in info.values())
@@ -164,7 +164,7 @@ def test_the_dual_step_freezes_the_violation(collect):
     def multiplier(costs):
         return AGENT.update(state, batch._replace(costs=costs), KEY)[0].dual.multiplier
 
-    @quick_jit
+    @jax.jit
     def with_slope(costs):
         return jax.jvp(multiplier, (costs,), (jnp.ones_like(costs),))
 

@@ -28,7 +28,6 @@ from tests.agents.by_hand import (
 from tests.toys import (
     delayed_bandit,
     linear_critic,
-    quick_jit,
     scripted_batch,
     slow_whole_episodes,
 )
@@ -134,7 +133,7 @@ def test_one_step_goes_along_the_mean_gradient(baseline, credit, discount_states
     )
     batch = ragged_batch()
     state = agent.init(KEY)
-    after, info = quick_jit(agent.update)(state, batch, KEY)
+    after, info = jax.jit(agent.update)(state, batch, KEY)
     episodes = episodes_of(batch, HORIZON)
     assert info["episodes"] == len(episodes) in (5, 6)  # of the 8 there is room for
     expected = slow_gradients(episodes, baseline, credit, discount_states)
@@ -159,7 +158,7 @@ def test_not_measuring_the_variance_changes_nothing_else():
         agent = with_baseline(
             "time", optax.sgd(1.0), horizon=HORIZON, measure_variance=measured
         )
-        found.append(quick_jit(agent.update)(agent.init(KEY), batch, KEY))
+        found.append(jax.jit(agent.update)(agent.init(KEY), batch, KEY))
     (one, info), (other, less) = found
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), one, other)
     assert set(info) - set(less) == {"gradient_variance"}
@@ -173,7 +172,7 @@ def test_without_a_whole_episode_nothing_changes():
     """Not even by the momentum of an earlier step."""
     _, batch = scripted_batch()
     agent = with_baseline("state", optax.adam(0.1), horizon=HORIZON)
-    update = quick_jit(agent.update)
+    update = jax.jit(agent.update)
     moving, _ = update(agent.init(KEY), batch, KEY)
     begun_before = batch._replace(times=batch.times + 1)
     after, info = update(moving, begun_before, KEY)
@@ -213,7 +212,7 @@ N, T = 16, 8
 def collector(delay: int):
     env = delayed_bandit(delay=delay)
 
-    @quick_jit
+    @jax.jit
     def collect(policy, key):
         start = start_rollout(env, key, N)
         return rollout(env, lambda o, k: policy(o).sample(k), start, key, steps=T)[1]
@@ -224,7 +223,7 @@ def collector(delay: int):
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_one_update_improves_the_better_action(baseline):
     agent = with_baseline(baseline, optax.sgd(0.5), horizon=1)
-    update = quick_jit(agent.update)
+    update = jax.jit(agent.update)
     start = agent.init(KEY)
     batch = collector(0)(start.policy, KEY)
     before = start.policy(START).log_probs
@@ -237,7 +236,7 @@ def test_one_update_improves_the_better_action(baseline):
 
 def test_it_learns_what_pays_later():
     agent = reinforce(categorical_policy(2, 2, hidden=()), optax.adam(0.1), horizon=2)
-    update, collect = quick_jit(agent.update), collector(1)
+    update, collect = jax.jit(agent.update), collector(1)
     state = agent.init(KEY)
     assert jnp.exp(state.policy(START).log_probs[1]) < 0.6
     for key in jax.random.split(KEY, 40):
@@ -253,7 +252,7 @@ def test_the_state_baseline_is_fitted_to_the_returns():
     state = agent.init(KEY)
     batch = collector(1)(state.policy, KEY)
     batch = batch._replace(rewards=jnp.ones_like(batch.rewards))
-    update = quick_jit(agent.update)
+    update = jax.jit(agent.update)
     after, first = update(state, batch, KEY)
     values = after.critics[0](jnp.array([[1.0, 0.0], [1.0, 1.0]]))
     np.testing.assert_allclose(values, [1.5, 1.0], atol=1e-2)
@@ -265,7 +264,7 @@ def test_the_state_baseline_is_fitted_to_the_returns():
 
 def variance(batch, baseline: Baseline, **options) -> float:
     agent = with_baseline(baseline, optax.sgd(0.0), **options)
-    _, info = quick_jit(agent.update)(agent.init(KEY), batch, KEY)
+    _, info = jax.jit(agent.update)(agent.init(KEY), batch, KEY)
     return float(info["gradient_variance"])
 
 

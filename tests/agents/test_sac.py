@@ -21,7 +21,6 @@ from reins.policies import categorical_policy, gaussian_policy
 from reins.policies.squashed import squashed_gaussian_policy
 from reins.tabular import boltzmann_policy, max_entropy_policy, tabular_mdp
 from reins.types import Trajectory
-from tests.toys import quick_jit
 
 KEY = jax.random.key(3)
 S, A, DISCOUNT, ALPHA = 3, 2, 0.8, 0.4
@@ -96,9 +95,9 @@ def test_an_update_is_what_its_box_says(policy_loss, critic_target):
     )
     state, batch = agent.init(KEY), every_step()
     # A second update, so that targets, critics and the temperature have come apart.
-    state, _ = quick_jit(agent.update)(state, batch, KEY)
+    state, _ = jax.jit(agent.update)(state, batch, KEY)
     key = jax.random.key(7)
-    after, info = quick_jit(agent.update)(state, batch, key)
+    after, info = jax.jit(agent.update)(state, batch, key)
 
     replay = add_to_replay(state.replay, batch)
     policy = logits_of(state.policy.network)
@@ -363,7 +362,7 @@ def test_many_actions_are_valued_as_few_are(k):
 def test_nothing_is_learned_before_enough_is_gathered():
     agent = tabular_agent("exact-reverse", buffer_size=20, learning_starts=7)
     state, batch = agent.init(KEY), every_step()
-    update = quick_jit(agent.update)
+    update = jax.jit(agent.update)
     waited, info = update(state, batch, KEY)
     jax.tree.map(np.testing.assert_array_equal, waited.policy, state.policy)
     jax.tree.map(np.testing.assert_array_equal, waited.critics, state.critics)
@@ -413,7 +412,7 @@ def test_nothing_becomes_nan(policy_loss, alpha, reward):
         *(seen, at_bounds, jnp.full((4, 8), reward), jnp.zeros((4, 8)), none, none),
         *(1 - seen, ~none, jnp.zeros((4, 8), jnp.int32)),
     )
-    state, update = agent.init(KEY), quick_jit(agent.update)
+    state, update = agent.init(KEY)(agent.update)
     for key in jax.random.split(KEY, 4):
         state, info = update(state, batch, key)
         for leaf in jax.tree.leaves((state, info)):

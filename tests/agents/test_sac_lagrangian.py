@@ -20,7 +20,7 @@ from reins.policies import categorical_policy
 from reins.policies.squashed import squashed_gaussian_policy
 from reins.tabular import max_entropy_policy, tabular_mdp
 from reins.types import Trajectory
-from tests.toys import quick_jit, scripted_batch
+from tests.toys import scripted_batch
 
 KEY = jax.random.key(3)
 S, A, DISCOUNT, ALPHA, PRICE = 3, 2, 0.8, 0.4, 0.9
@@ -97,9 +97,9 @@ def test_an_update_is_what_its_box_says(policy_loss, cost_critics):
     )
     state, batch = agent.init(KEY), every_step()
     # A second update, so that targets, critics and both duals have come apart.
-    state, _ = quick_jit(agent.update)(state, batch, KEY)
+    state, _ = jax.jit(agent.update)(state, batch, KEY)
     key = jax.random.key(7)
-    after, info = quick_jit(agent.update)(state, batch, key)
+    after, info = jax.jit(agent.update)(state, batch, key)
 
     replay = add_to_replay(state.replay, batch)
     policy = logits_of(state.policy.network)
@@ -259,7 +259,7 @@ def paid(batch, cost, *, ends=True):
 def test_the_multiplier_moves_with_the_violation(multiplier, cost, expected):
     dual = projected_dual(initial=multiplier, learning_rate=0.1)
     agent = tabular_agent("exact-reverse", dual=dual, budget=0.5, buffer_size=100)
-    state, update = agent.init(KEY), quick_jit(agent.update)
+    state, update = agent.init(KEY)(agent.update)
     waiting, info = update(state, paid(every_step(), cost, ends=False), KEY)
     assert waiting.dual.multiplier == np.float32(multiplier)
     assert info["episode_cost"] == 0.0
@@ -273,7 +273,7 @@ def test_it_rests_until_learning_starts():
     agent = tabular_agent(
         "exact-reverse", dual=dual, buffer_size=100, learning_starts=8
     )
-    state, update = agent.init(KEY), quick_jit(agent.update)
+    state, update = agent.init(KEY)(agent.update)
     waited, _ = update(state, paid(every_step(), 5.0), KEY)
     assert waited.dual.multiplier == 1.0
     learned, _ = update(waited, paid(every_step(), 5.0), KEY)
@@ -283,7 +283,7 @@ def test_it_rests_until_learning_starts():
 def test_an_end_is_the_end_of_both_streams_and_a_time_limit_of_none():
     agent = tabular_agent("exact-reverse")
     batch, none = every_step(), jnp.zeros((S * A, 1), bool)
-    update = quick_jit(agent.update)
+    update = jax.jit(agent.update)
 
     def critics(terminated, truncated):
         told = batch._replace(terminated=terminated, truncated=truncated)
@@ -420,7 +420,7 @@ def edge_of(policy_loss):
         *(seen, at_bounds, zeros, zeros, none, ends, 1 - seen, ~none),
         jnp.broadcast_to(jnp.arange(8), (4, 8)),
     )
-    return agent.init(KEY), quick_jit(agent.update), batch
+    return agent.init(KEY)(agent.update), batch
 
 
 def test_a_path_through_a_finite_set_is_refused():

@@ -21,7 +21,7 @@ from reins.policies import (
     trunk_width,
 )
 from tests.agents.by_hand import returns_and_values
-from tests.toys import delayed_bandit, quick_jit, scripted_batch
+from tests.toys import delayed_bandit, scripted_batch
 
 KEY = jax.random.key(0)
 POLICY = categorical_policy(2, 2, hidden=(3,))
@@ -73,7 +73,7 @@ def test_the_trunk_follows_the_sum_of_both_losses(name):
     state = jax.tree.map(
         lambda x: x + jnp.asarray(0.5 * rng.normal(size=x.shape), x.dtype), state
     )
-    after, info = quick_jit(agent.update)(state, batch, KEY)
+    after, info = jax.jit(agent.update)(state, batch, KEY)
     parts = parts_of(state)
 
     def values(parts, observations):
@@ -133,7 +133,7 @@ def learner(name):
     env = delayed_bandit(delay=1)
     agent = shared(name, optax.adam(0.03), discount=0.5)
 
-    @quick_jit
+    @jax.jit
     def step(state, key):
         start = start_rollout(env, key, N)
         act = functools.partial(agent.act, state)
@@ -161,7 +161,7 @@ def test_seeds_go_side_by_side_and_resume(name, tmp_path):
     agent, _ = learner(name)
     _, batch = scripted_batch()
     keys = jax.random.split(KEY, 2)
-    update = quick_jit(jax.vmap(agent.update, (0, None, 0)))
+    update = jax.jit(jax.vmap(agent.update, (0, None, 0)))
     start = jax.vmap(agent.init)(keys)
     first, _ = update(start, batch, keys)
     save_checkpoint(tmp_path / "state.npz", first, {})
@@ -170,7 +170,7 @@ def test_seeds_go_side_by_side_and_resume(name, tmp_path):
     resumed, _ = update(read, batch, keys)
     jax.tree.map(np.testing.assert_array_equal, resumed, second)
     alone = jax.tree.map(lambda x: x[1], start)
-    one, _ = quick_jit(agent.update)(alone, batch, keys[1])
+    one, _ = jax.jit(agent.update)(alone, batch, keys[1])
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a[1], b, rtol=1e-3, atol=1e-5),
         first,
@@ -184,7 +184,7 @@ def test_it_works_behind_statistics(name):
     inner = shared(name, optax.sgd(0.1))
     agent = normalised(inner, 2, environments=4, discount=0.9, rewards=False)
     state, (_, batch) = agent.init(KEY), scripted_batch()
-    update = quick_jit(agent.update)
+    update = jax.jit(agent.update)
     state, _ = update(state, batch, KEY)
     after, _ = update(state, batch, KEY)
     assert isinstance(state.policy, NormalisedPolicy)
@@ -192,7 +192,7 @@ def test_it_works_behind_statistics(name):
         observations=state.policy.normalise(batch.observations),
         next_observations=state.policy.normalise(batch.next_observations),
     )
-    expected, _ = quick_jit(inner.update)(state.agent, seen, KEY)
+    expected, _ = jax.jit(inner.update)(state.agent, seen, KEY)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
         after.agent,
@@ -228,7 +228,7 @@ def test_a_shared_trunk_of_pictures_learns():
         next_observations=jnp.asarray(pictures[1]),
     )
     state = agent.init(KEY)
-    after, info = quick_jit(agent.update)(state, batch, KEY)
+    after, info = jax.jit(agent.update)(state, batch, KEY)
     kernels = [s.policy.network.kernels[0] for s in (state, after)]
     assert np.all(np.any(kernels[0] != kernels[1], axis=(0, 1, 2)))
     assert np.isfinite(info["value_loss"])

@@ -27,7 +27,6 @@ from reins.types import Trajectory
 from tests.toys import (
     delayed_bandit,
     point_env,
-    quick_jit,
     random_batch,
     scripted_batch,
 )
@@ -82,7 +81,7 @@ def bandit_batch() -> Trajectory:
 @functools.cache
 def compiled(name: str):
     agent = AGENTS[name]()
-    return agent, quick_jit(agent.update)
+    return agent(agent.update)
 
 
 @pytest.mark.parametrize("name", AGENTS)
@@ -200,10 +199,10 @@ def test_at_the_old_policy_both_kls_are_flat_and_curve_alike(scripted):
     curvatures = []
     for direction in DIRECTIONS:
         at = functools.partial(kl, direction)
-        value, slope = quick_jit(jax.value_and_grad(at))(flat)
+        value, slope = jax.jit(jax.value_and_grad(at))(flat)
         np.testing.assert_allclose(value, 0.0, atol=1e-6)
         np.testing.assert_allclose(slope, 0.0, atol=1e-6)
-        curvatures.append(quick_jit(jax.hessian(at))(flat))
+        curvatures.append(jax.jit(jax.hessian(at))(flat))
     np.testing.assert_allclose(*curvatures, atol=1e-5)
     assert np.max(np.abs(curvatures[0])) > 1e-2
 
@@ -214,7 +213,7 @@ def test_at_the_old_policy_both_kls_are_flat_and_curve_alike(scripted):
 def test_the_kl_of_a_small_natural_step_is_near_its_bound():
     agent = stepper(npg, kl_bound=1e-4, damping=1e-4)
     start, batch = with_bias(agent.init(KEY), [0.0, 0.7]), bandit_batch()
-    state, info = quick_jit(agent.update)(start, batch, KEY)
+    state, info = jax.jit(agent.update)(start, batch, KEY)
     np.testing.assert_allclose(info["expected_kl"], 1e-4, rtol=0.01)
     np.testing.assert_allclose(info["kl"], 1e-4, rtol=0.05)
     kl = start.policy(BANDIT).kl(state.policy(BANDIT))
@@ -227,7 +226,7 @@ def test_the_direction_of_the_kl_does_not_change_a_natural_step():
     for direction in DIRECTIONS:
         agent = stepper(npg, kl_direction=direction)
         start = with_bias(agent.init(KEY), [0.0, 1.5])
-        found.append(quick_jit(agent.update)(start, bandit_batch(), KEY))
+        found.append(jax.jit(agent.update)(start, bandit_batch(), KEY))
     (one, one_info), (other, other_info) = found
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, atol=1e-5),
@@ -262,7 +261,7 @@ def test_trpo_never_leaves_the_ball(problem, direction):
     agent = stepper(
         trpo, policy, kl_bound=bound, kl_direction=direction, damping=1e-4, tries=6
     )
-    update, state, batch = quick_jit(agent.update), agent.init(KEY), make()
+    update, state, batch = jax.jit(agent.update), agent.init(KEY), make()
     for key in jax.random.split(jax.random.key(7), 25):
         # Heavy tails: a few steps carry all of the advantage.
         rewards = jax.random.t(key, 1.5, batch.rewards.shape)
@@ -286,7 +285,7 @@ def test_what_npg_oversteps_trpo_does_not():
     batch = bandit_batch()
     paid = batch._replace(rewards=(batch.actions == 0).astype(jnp.float32))
     (_, overstepped), (_, kept) = (
-        quick_jit(agent.update)(with_bias(agent.init(KEY), [0.0, 2.5]), paid, KEY)
+        jax.jit(agent.update)(with_bias(agent.init(KEY), [0.0, 2.5]), paid, KEY)
         for agent in (stepper(npg, **options), stepper(trpo, **options))
     )
     assert overstepped["kl"] > 1.0
@@ -370,7 +369,7 @@ def test_the_multiplier_converges_to_the_known_optimum(dual, direction):
         epochs=60,
         minibatches=1,
     )
-    update, batch = quick_jit(agent.update), known_bandit()
+    update, batch = jax.jit(agent.update), known_bandit()
     start = with_bias(agent.init(KEY), np.log(OLD))
     network = start.policy.network
     flat = eqx.tree_at(lambda n: n.weights[0], network, jnp.zeros((2, 3)))

@@ -18,7 +18,6 @@ from reins.policies import categorical_policy, gaussian_policy
 from tests.toys import (
     delayed_bandit,
     point_env,
-    quick_jit,
     random_batch,
     scripted_batch,
 )
@@ -65,7 +64,7 @@ def test_one_step_is_what_its_box_says():
     )
     _, batch = scripted_batch()
     start = agent.init(KEY)
-    after, info = quick_jit(agent.update)(start, batch, KEY)
+    after, info = jax.jit(agent.update)(start, batch, KEY)
 
     region = region_around(
         start.policy, start.critics[0], batch, discount=0.99, gae_lambda=0.95
@@ -119,14 +118,14 @@ def test_the_temperature_comes_to_its_bound():
         epochs=1,
         temperature=log_dual(initial=20.0, learning_rate=0.1),
     )
-    state, info = quick_jit(agent.update)(agent.init(KEY), scripted_batch()[1], KEY)
+    state, info = jax.jit(agent.update)(agent.init(KEY), scripted_batch()[1], KEY)
     np.testing.assert_allclose(info["improvement_kl"], bound, rtol=1e-3)
     assert 0.0 < float(state.temperature.multiplier) < 20.0
 
 
 def test_the_better_action_is_imitated():
     agent = agent_of()
-    update, batch = quick_jit(agent.update), bandit_batch()
+    update, batch = jax.jit(agent.update), bandit_batch()
     start = agent.init(KEY)
     before = start.policy(BANDIT).log_probs
     for better in (0, 1):
@@ -159,7 +158,7 @@ def test_the_policy_comes_to_rest_at_its_bound():
 
 def test_padding_changes_nothing():
     agent = agent_of(minibatches=1)
-    update, batch = quick_jit(agent.update), bandit_batch()
+    update, batch = jax.jit(agent.update), bandit_batch()
     lengths = np.random.default_rng(0).integers(2, 8, (16, 1))
     cut = batch._replace(mask=jnp.arange(8) < lengths)
     hidden = cut._replace(
@@ -184,7 +183,7 @@ def test_nothing_becomes_nan(eta, reward):
 
     batch = random_batch(point_env(), act=push)[1]
     batch = batch._replace(rewards=jnp.full_like(batch.rewards, reward))
-    state, update = agent.init(KEY), quick_jit(agent.update)
+    state, update = agent.init(KEY)(agent.update)
     for key in jax.random.split(KEY, 3):
         state, info = update(state, batch, key)
         for leaf in jax.tree.leaves((state, info)):

@@ -49,7 +49,7 @@ from reins.duals import (
 from reins.envs import Env
 from reins.policies import Policy, policy_for
 from reins.types import Pairs
-from tests.toys import point_env, quick_jit, random_batch, scripted_batch, scripted_env
+from tests.toys import point_env, random_batch, scripted_batch, scripted_env
 
 KEY = jax.random.key(0)
 SEEDS = jax.random.split(jax.random.key(1), 2)
@@ -302,7 +302,7 @@ def case(request) -> Case:
     discrete = env is DISCRETE
     batch = scripted_batch()[1] if discrete else continuous_batch()[1]
     agent = AGENTS[name](env)
-    return Case(env, agent, quick_jit(agent.update), batch)
+    return Case(env, agent(agent.update), batch)
 
 
 @functools.cache
@@ -363,7 +363,7 @@ def test_seeds_at_once_are_seeds_one_by_one(case):
     seeds = [agent.init(key) for key in SEEDS]
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *seeds)
     together = jax.vmap(agent.update, in_axes=(0, None, 0))
-    found, infos = quick_jit(together)(states, batch, SEEDS)
+    found, infos = jax.jit(together)(states, batch, SEEDS)
     for i, key in enumerate(SEEDS):
         alone, info = update(seeds[i], batch, key)
         for one, both in ((alone, found), (info, infos)):

@@ -18,7 +18,6 @@ from reins.envs import (
     twin_ids,
 )
 from reins.errors import ConfigError
-from tests.toys import quick_jit
 
 N = 3
 
@@ -36,8 +35,8 @@ def test_reset_and_step_show_what_the_spaces_say(env_id):
     sampled = action_space.sample()
     hybrid = hybrid_space(env.action_space)
     actions = jnp.asarray(sampled) if hybrid is None else hybrid_vector(sampled)
-    states, first = quick_jit(jax.vmap(env.reset))(keys)
-    step = quick_jit(jax.vmap(env.step))
+    states, first = jax.jit(jax.vmap(env.reset))(keys)
+    step = jax.jit(jax.vmap(env.step))
     following, seen = step(states, actions, keys)
     again, _ = step(following, actions, keys)
     for observations in (first, seen.observation):

@@ -23,13 +23,12 @@ from reins.data.normalise import (
     moments_of,
 )
 from reins.types import Trajectory
-from tests.toys import quick_jit
 
 N, T, D = 3, 7, 4
 OFFSET = np.array([0.0, 1e3, -5.0, 0.01])
 SPREAD = np.array([1.0, 3.0, 400.0, 1e-3])
-update = quick_jit(update_moments)
-merge = quick_jit(merge_moments)
+update = jax.jit(update_moments)
+merge = jax.jit(merge_moments)
 
 
 def random_batches(count: int, shape=(D,), seed: int = 0):

@@ -21,7 +21,6 @@ from tests.toys import (
     LABELS,
     STEPS,
     act_at_random,
-    quick_jit,
     script_ending,
     script_length,
     script_reward,
@@ -144,7 +143,7 @@ def test_actions_are_chosen_on_seeing_the_observation_of_their_step():
 
     env = scripted_env()
 
-    @quick_jit
+    @jax.jit
     def run(key):
         return rollout(env, act, start_rollout(env, key, 3), key, steps=9)[1]
 
@@ -177,11 +176,11 @@ def test_two_rollouts_in_a_row_are_one_long_one():
         del key
         return (observations[:, 1] * STEPS).astype(jnp.int32) % 2
 
-    @quick_jit
+    @jax.jit
     def run(state, key):
         return rollout(env, act, state, key, steps=6)
 
-    @quick_jit
+    @jax.jit
     def run_twice_as_long(state, key):
         return rollout(env, act, state, key, steps=12)
 
@@ -207,7 +206,7 @@ def test_the_same_key_gives_the_same_numbers_and_another_one_others(script):
 @pytest.fixture(scope="module")
 def episodes() -> Episodes:
     env = scripted_env()
-    return quick_jit(lambda key: run_episodes(env, act_at_random, key, 12))(KEY)
+    return jax.jit(lambda key: run_episodes(env, act_at_random, key, 12))(KEY)
 
 
 def test_run_episodes_masks_what_comes_after_the_first_end(episodes):
@@ -281,7 +280,7 @@ def fast_whole_episodes(trajectory, horizon):
 
 
 SPLIT = {
-    horizon: quick_jit(
+    horizon: jax.jit(
         lambda trajectory, horizon=horizon: split_episodes(trajectory, horizon=horizon)
     )
     for horizon in (1, 3, 11)
@@ -330,7 +329,7 @@ def test_the_last_step_of_an_episode_is_not_the_next_reset():
     observation, as in the 2021 code."""
     table = np.full((ROWS, COLUMNS), 3)
     trajectory = rows_of_episodes([0, 0], table, np.zeros((ROWS, COLUMNS), bool))
-    pairs = quick_jit(lambda x: whole_episodes(x, horizon=3))(trajectory)
+    pairs = jax.jit(lambda x: whole_episodes(x, horizon=3))(trajectory)
     assert np.all(pairs.mask)
     np.testing.assert_array_equal(pairs.actions - pairs.observations[..., 0], 0.5)
     expected = [
@@ -349,7 +348,7 @@ def test_padding_is_in_no_episode():
 
 def test_whole_episodes_of_a_rollout(script):
     _, batch = scripted_batch()
-    pairs = quick_jit(lambda x: whole_episodes(x, horizon=4))(batch)
+    pairs = jax.jit(lambda x: whole_episodes(x, horizon=4))(batch)
     found = []
     for observations, actions, mask, total in zip(*map(np.asarray, pairs), strict=True):
         if mask.any():

@@ -24,7 +24,6 @@ from reins.envs.classic_picture import (
     pendulum_picture,
 )
 from reins.errors import ConfigError
-from tests.toys import quick_jit
 
 N = 1000
 RTOL, ATOL = 1e-4, 2e-5
@@ -112,7 +111,7 @@ def their_steps(name, states, actions):
 
 
 def all_steps(name, states, actions):
-    step = quick_jit(jax.vmap(ours(name).step, in_axes=(0, 0, None)))
+    step = jax.jit(jax.vmap(ours(name).step, in_axes=(0, 0, None)))
     return step(states, actions, jax.random.key(0))
 
 
@@ -163,7 +162,7 @@ def test_in_double_precision_a_step_is_gymnasiums_to_the_last_digits(name):
 @pytest.mark.parametrize("name", ["MountainCar-v0", "MountainCarContinuous-v0"])
 def test_the_wall_of_the_valley_stops_the_car(name):
     env, action = ours(name), 0 if name == "MountainCar-v0" else np.array([-1.0])
-    step = quick_jit(env.step)
+    step = jax.jit(env.step)
     for state in ([-1.19, -0.07], [-1.2, 0.0], [-1.2, -0.01]):
         state = np.array(state, np.float32)
         following, _ = step(state, action, jax.random.key(0))
@@ -181,7 +180,7 @@ def test_an_episode_is_gymnasiums(name):
     state, observation = env.reset(jax.random.key(1))
     reference.reset(seed=0)
     reference.state = np.array(state, np.float64)
-    step = quick_jit(env.step)
+    step = jax.jit(env.step)
     for _ in range(100):
         action = int(keep(observation[None])[0]) if rng.random() < 0.9 else 0
         state, seen = step(state, action, jax.random.key(0))
@@ -194,7 +193,7 @@ def test_an_episode_is_gymnasiums(name):
 def test_episodes_start_where_gymnasiums_do(name):
     low, high = np.array(CASES[name].start)
     env, reference, n = ours(name), theirs(name), 4096
-    states, observations = quick_jit(jax.vmap(env.reset))(
+    states, observations = jax.jit(jax.vmap(env.reset))(
         jax.random.split(jax.random.key(2), n)
     )
     drawn = [reference.reset(seed=i)[0] is None or reference.state for i in range(200)]
@@ -221,7 +220,7 @@ def test_an_episode_is_cut_where_gymnasium_cuts_it(name):
         del key
         return CASES[name].keeps(observations)
 
-    played = quick_jit(lambda key: run_episodes(env, act, key, 2))(jax.random.key(3))
+    played = jax.jit(lambda key: run_episodes(env, act, key, 2))(jax.random.key(3))
     np.testing.assert_array_equal(played.lengths, [env.horizon] * 2)
     ends = np.argwhere(played.trajectory.truncated)
     np.testing.assert_array_equal(ends, [[0, env.horizon - 1], [1, env.horizon - 1]])

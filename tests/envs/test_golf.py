@@ -14,7 +14,6 @@ from reins.data import run_episodes
 from reins.envs import golf
 from reins.envs.classic_picture import BODY, INK, ROD
 from reins.envs.golf import FIELD, HOLE, HORIZON, NEAREST_TEE, REACH, SPREAD, GolfState
-from tests.toys import quick_jit
 
 CELL = 0.1
 """Three cells are the hole, exactly."""
@@ -72,7 +71,7 @@ def test_the_best_strokes_have_the_best_return_when_they_are_played():
         how = (jnp.asarray(aim)[cell] - ball) / jnp.asarray(REACH)[which]
         return jnp.stack([which, how], axis=1)
 
-    played = quick_jit(lambda key: run_episodes(golf(), act, key, 4000))
+    played = jax.jit(lambda key: run_episodes(golf(), act, key, 4000))
     returns = np.asarray(played(jax.random.key(0)).returns)
     assert abs(returns.mean() - values[TEES].mean()) < 0.05
 
@@ -83,7 +82,7 @@ def test_a_stroke_goes_where_it_should(club):
     state = env.reset(jax.random.key(0))[0]._replace(ball=jnp.asarray(-2.0))
     keys = jax.random.split(jax.random.key(1), n)
     stroke = jax.vmap(lambda k: env.step(state, jnp.array([club, 0.5]), k))
-    following, seen = quick_jit(stroke)(keys)
+    following, seen = jax.jit(stroke)(keys)
     ball = np.asarray(following.ball)
     middle = -2.0 + 0.5 * REACH[club]
     assert abs(ball.mean() - middle) < 5 * SPREAD[club] / np.sqrt(n)

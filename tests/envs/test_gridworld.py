@@ -8,7 +8,6 @@ import pytest
 from reins.data import run_episodes
 from reins.envs import constrained_twin, env_entry, make_env
 from reins.envs.gridworld import cell_observation, lap_rule
-from tests.toys import quick_jit
 
 NOMINAL, CONSTRAINED = "reins/LapGridWorld-v0", "reins/LapGridWorldConstrained-v0"
 COINS = {5, 15, 25, 35}
@@ -28,7 +27,7 @@ def slow_lap(actions, *, constrained: bool):
 
 
 def compiled_steps(env):
-    @quick_jit
+    @jax.jit
     def run(actions):
         def step(state, action):
             return env.step(state, action, KEY)
@@ -49,7 +48,7 @@ def returns():
             cells = jnp.round((observations[:, 0] + 1.0) * 20.0)
             return action_in_cell(cells).astype(jnp.int32)
 
-        return quick_jit(lambda key: run_episodes(env, act, key, 1))(KEY)
+        return jax.jit(lambda key: run_episodes(env, act, key, 1))(KEY)
 
     return play
 

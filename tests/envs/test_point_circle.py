@@ -12,7 +12,6 @@ from gymnasium.utils.env_checker import check_env
 from reins.envs import make_env, point_circle, point_circle_constrained, twin_ids
 from reins.envs.classic_picture import BODY, ROD
 from reins.envs.point_circle import HORIZON, PointState
-from tests.toys import quick_jit
 
 KEY = jax.random.key(0)
 
@@ -32,7 +31,7 @@ def by_hand(actions):
 
 
 def walked(env, actions):
-    step, state = quick_jit(env.step), env.reset(KEY)[0]
+    step, state = jax.jit(env.step), env.reset(KEY)[0]
     seen = []
     for action in actions:
         state, shown = step(state, jnp.asarray(action, jnp.float32), KEY)

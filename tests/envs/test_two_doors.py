@@ -11,7 +11,6 @@ from scipy.stats import norm
 from reins.data import run_episodes
 from reins.envs import two_doors
 from reins.envs.two_doors import BUMP, FAR, HORIZON, NEAR
-from tests.toys import quick_jit
 
 LEFT_DOOR, RIGHT_DOOR = (-FAR, -NEAR), (NEAR, FAR)
 
@@ -93,14 +92,14 @@ def either(key, shape):
     ],
 )
 def test_what_is_played_is_what_was_computed(act, expected):
-    played = quick_jit(lambda key: run_episodes(two_doors(), act, key, 4000))
+    played = jax.jit(lambda key: run_episodes(two_doors(), act, key, 4000))
     returns = np.asarray(played(jax.random.key(0)).returns)
     assert abs(returns.mean() - expected) < 5 * returns.std() / np.sqrt(4000)
 
 
 def test_a_door_pays_once_and_the_guard_then_waits_there():
     env = two_doors()
-    step, state = quick_jit(env.step), env.reset(jax.random.key(0))[0]
+    step, state = jax.jit(env.step), env.reset(jax.random.key(0))[0]
     rewards = []
     for place in (0.45, 0.45, 0.0, 0.45, -0.45, 0.3, -0.6, 0.9, 0.61, 0.29):
         state, seen = step(state, jnp.array([place]), jax.random.key(0))

@@ -21,7 +21,6 @@ from reins.tabular import (
     random_mdp,
     trajectory_log_probs,
 )
-from tests.toys import QUICK
 
 POISON = 77.0
 """What padding holds here; a result that sees it is far from the truth."""
@@ -99,7 +98,7 @@ def discounts(problem: PolicyProblem) -> Float[Array, " T"]:
     return problem.mdp.discount ** jnp.arange(problem.mdp.horizon)
 
 
-@partial(jax.jit, static_argnames=("loss", "batch"), compiler_options=QUICK)
+@partial(jax.jit, static_argnames=("loss", "batch"))
 def mean_estimate(
     loss: Callable[..., Array],
     problem: PolicyProblem,
@@ -191,7 +190,7 @@ def table_visits(weights: Float[Array, "T S"]) -> Visits:
     return Visits(*(x.ravel() for x in (states, times, weights)))
 
 
-@partial(jax.jit, static_argnames=("loss", "actions"), compiler_options=QUICK)
+@partial(jax.jit, static_argnames=("loss", "actions"))
 def mean_over_actions(
     loss: Callable[..., Array],
     problem: PolicyProblem,
@@ -221,7 +220,7 @@ def mean_over_actions(
     return -jax.grad(of)(problem.logits)
 
 
-@partial(jax.jit, static_argnames="loss", compiler_options=QUICK)
+@partial(jax.jit, static_argnames="loss")
 def enumerated_actions(
     loss: Callable[..., Array],
     problem: PolicyProblem,

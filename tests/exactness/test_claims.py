@@ -42,7 +42,6 @@ from tests.exactness.problems import (
     table_visits,
     visits,
 )
-from tests.toys import quick_jit
 
 TEMPERATURE = 0.5
 SMALL = {"states": 3, "horizon": 2}
@@ -112,13 +111,13 @@ def _of_behaviour(name):
     return proof
 
 
-@quick_jit
+@jax.jit
 def _minus_reverse_kl_gradient(problem, temperature):
     terms = (problem, prior_of(problem), temperature)
     return -temperature * jax.grad(reverse_kl)(problem.logits, *terms)
 
 
-@quick_jit
+@jax.jit
 def _minus_forward_kl_gradient(problem, temperature):
     terms = (problem, prior_of(problem), temperature)
     return -jax.grad(forward_kl)(problem.logits, *terms)
@@ -265,7 +264,7 @@ def _ratio_bias(name, states_of):
     return bias
 
 
-@quick_jit
+@jax.jit
 def _pairs_of_trajectories(problem):
     """Σ_ij q_i q_j (w_i g_i + w_j g_j) / (w_i + w_j), with w = p(.|O)/q exact."""
     log_q = trajectory_log_probs(problem.trajectories, problem.logits)

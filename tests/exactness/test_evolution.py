@@ -13,7 +13,6 @@ from reins.tabular import (
     linear_quadratic_return,
     smoothed_return,
 )
-from tests.toys import quick_jit
 
 STD = 0.3
 POLICY = (0.35, -0.4, -0.3)
@@ -45,7 +44,7 @@ def policies(parameters):
     return LinearPolicy(parameters[..., 0], parameters[..., 1], scale)
 
 
-@quick_jit
+@jax.jit
 def smoothed_gradient(problem, mean, std):
     return jax.grad(lambda at: smoothed_return(problem, policies(at), std=std))(mean)
 
@@ -53,7 +52,7 @@ def smoothed_gradient(problem, mean, std):
 def mean_estimate(problem, mean, offsets, log_weights, loss=evolution_loss):
     """Σ w ĝ(mean + std ε) over batches of noise (B, N, D)."""
 
-    @quick_jit
+    @jax.jit
     def run(problem, mean):
         samples = mean + STD * offsets
         returns = jax.vmap(jax.vmap(linear_quadratic_return, (None, 0)), (None, 0))

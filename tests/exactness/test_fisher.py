@@ -18,7 +18,6 @@ from reins.divergences import (
     second_order_kl,
 )
 from reins.policies import Gaussian
-from tests.toys import quick_jit
 
 FEATURES = np.array([[0.7, -0.3], [1.1, 0.4], [-0.2, 0.9]])
 STATE_MASSES = np.array([0.5, 0.2, 0.3])
@@ -61,7 +60,7 @@ def mean_kl(old, new):
     return STATE_MASSES @ categorical_kl(log_policy(old), log_policy(new))
 
 
-@quick_jit
+@jax.jit
 def dense(params):
     """F, from the scores of every pair, in the flat order of the parameters."""
     flat, unravel = ravel_pytree(params)
@@ -69,7 +68,7 @@ def dense(params):
     return fisher_matrix(scores, masses(params))
 
 
-@quick_jit
+@jax.jit
 def products(params, vector):
     """F v by scores and by the curvature of the KL, and δᵀ F δ / 2 at δ = v."""
     by_scores = fisher_vector_product(
@@ -91,7 +90,7 @@ def test_the_dense_matrix_is_a_sum_over_pairs_and_the_curvature(problem):
     params, _ = problem
     flat, unravel = ravel_pytree(params)
     slow = np.zeros((flat.size, flat.size))
-    gradient = quick_jit(jax.grad(lambda x, s, a: log_policy(unravel(x))[s, a]))
+    gradient = jax.jit(jax.grad(lambda x, s, a: log_policy(unravel(x))[s, a]))
     for s in range(3):
         for a in range(4):
             g = np.asarray(gradient(flat, s, a))
@@ -99,7 +98,7 @@ def test_the_dense_matrix_is_a_sum_over_pairs_and_the_curvature(problem):
             slow += float(mass) * np.outer(g, g)
     found = dense(params)
     equal(found, slow)
-    hessian = quick_jit(jax.hessian(lambda x: mean_kl(params, unravel(x))))(flat)
+    hessian = jax.jit(jax.hessian(lambda x: mean_kl(params, unravel(x))))(flat)
     equal(found, hessian)
     eigenvalues = np.linalg.eigvalsh(found)
     assert np.min(eigenvalues) > -1e-12  # a softmax has directions without effect
@@ -129,7 +128,7 @@ def test_away_from_the_old_parameters_the_curvature_is_another(problem):
     """Only at the old parameters is the Hessian of the KL the Fisher matrix of them."""
     old, vector = problem
     moved = jax.tree.map(lambda x, d: x + 0.5 * d, old, vector)
-    curvature = quick_jit(
+    curvature = jax.jit(
         lambda at: hessian_vector_product(lambda new: mean_kl(old, new), at, vector)
     )
     here, there = (ravel_pytree(curvature(at))[0] for at in (old, moved))
@@ -143,7 +142,7 @@ def test_the_second_order_form_errs_by_the_third_order(problem):
 
     second_order = products(params, direction)[2]
 
-    @quick_jit
+    @jax.jit
     def error(step):
         moved = jax.tree.map(lambda x, d: x + step * d, params, direction)
         return mean_kl(params, moved) - step**2 * second_order
@@ -182,7 +181,7 @@ def test_draws_of_a_gaussian_give_its_fisher_vector_product():
     noise = np.random.default_rng(4).normal(size=(batches, draws, 1))
     actions = params["mean"] + jnp.exp(params["log_std"]) * noise
 
-    @quick_jit
+    @jax.jit
     def product(batch):
         return fisher_vector_product(
             lambda at: Gaussian(

@@ -47,13 +47,12 @@ from tests.exactness.problems import (
     table_visits,
     visits,
 )
-from tests.toys import quick_jit
 
 TEMPERATURES = [0.5, 2.0]
 TRAJECTORY = OF_PRIOR["forward_kl_trajectory"]
 
 
-@quick_jit
+@jax.jit
 def truth(problem, temperature):
     """−∇KL(p(.|O) ‖ q)."""
     terms = (problem, prior_of(problem), temperature)
@@ -80,7 +79,7 @@ def _enumerated(logits, batch, problem, log_prior, temperature, log_z0=0.0):
     )[0]
 
 
-@quick_jit
+@jax.jit
 def limit(problem, *terms):
     """The estimate of infinitely many trajectories."""
     gradient = jax.grad(_enumerated)
@@ -224,7 +223,7 @@ def test_other_qs_fit_the_boltzmann_policy_of_each_state(kind, temperature):
 
     rows = table_visits(jnp.full(q_values.shape[:2], 1 / q_values[..., 0].size))
     found = fitted(problem, rows, q_values, temperature)
-    equal(found, -quick_jit(jax.grad(objective))(problem.logits))
+    equal(found, -jax.jit(jax.grad(objective))(problem.logits))
     unweighted = rows._replace(weights=None)
     equal(fitted(problem, unweighted, q_values, temperature), found)
 
@@ -278,22 +277,22 @@ def bandit_tables():
 
 def test_many_actions_tend_to_all_of_them_enumerated():
     terms = bandit_tables()
-    exact = quick_jit(jax.grad(_exact))(*terms)
-    equal(quick_jit(jax.grad(_marginal))(*terms), exact)
+    exact = jax.jit(jax.grad(_exact))(*terms)
+    equal(jax.jit(jax.grad(_marginal))(*terms), exact)
     assert jnp.linalg.norm(exact) > 0.05
 
 
 def test_the_printed_weight_lacks_a_logarithm():
     """Correction 7: with π/π₀ in the place of log π/π₀ not even the limit is right."""
     terms = bandit_tables()
-    printed = quick_jit(jax.grad(partial(_marginal, printed=True)))(*terms)
-    assert apart(printed, quick_jit(jax.grad(_exact))(*terms)) > 0.02
+    printed = jax.jit(jax.grad(partial(_marginal, printed=True)))(*terms)
+    assert apart(printed(jax.grad(_exact))(*terms)) > 0.02
 
 
 def test_a_constant_added_to_the_q_of_a_state_changes_nothing():
     log_policy, log_prior, q_values = bandit_tables()
     for loss in (_marginal, _exact):
-        gradients = quick_jit(jax.grad(loss))
+        gradients = jax.jit(jax.grad(loss))
         found = gradients(log_policy, log_prior, q_values + 3.0)
         equal(found, gradients(log_policy, log_prior, q_values))
 
@@ -314,7 +313,7 @@ def step_weights(problem, temperature):
     )
 
 
-@quick_jit
+@jax.jit
 def smoothing(problem, temperature):
     """Both forms of the log-weights, times what each trajectory's probability is."""
     states, _, _, _, _, mask = problem.trajectories

@@ -22,7 +22,6 @@ from tests.exactness.problems import (
     other_logits,
     policy_problem,
 )
-from tests.toys import quick_jit
 
 LOG_SHARES = np.log([0.3, 0.7])
 
@@ -32,7 +31,7 @@ def behaviours(problem):
     return jnp.stack([other_logits(problem, seed) for seed in (BEHAVIOUR, 7)])
 
 
-@quick_jit
+@jax.jit
 def mixed(problem, tables, log_shares):
     """log-masses of the trajectories, and log β of their steps, of the mixture."""
     trajectories = problem.trajectories

@@ -33,7 +33,6 @@ from tests.exactness.problems import (
     mean_estimate,
     poisoned,
 )
-from tests.toys import quick_jit
 
 FORMS = ("trajectory-ratio", "per-decision", "past-ratios", "per-step-ratio")
 EVERYTHING = 1e-12
@@ -85,7 +84,7 @@ def as_batch(found: AllTrajectories) -> Trajectory:
     )
 
 
-@quick_jit
+@jax.jit
 def _masses(tables):
     return jnp.exp(jax.vmap(trajectory_log_probs, (None, 0))(everything(), tables))
 
@@ -131,7 +130,7 @@ def mean_step(older: Array, *, rows: int = 1, **options: Any) -> Float[Array, "S
     for place, (k, _) in enumerate(places):
         weights = weights * masses[k, drawn[:, place]]
 
-    @quick_jit
+    @jax.jit
     def mean(drawn, weights):
         steps = jax.vmap(step)(drawn.reshape(-1, len(tables), rows))
         return jnp.tensordot(weights, steps, axes=1)

@@ -16,7 +16,6 @@ from reins.tabular import (
     soft_linear_quadratic_return,
     state_moments,
 )
-from tests.toys import quick_jit
 
 TEMPERATURE = 0.6
 HELD = jax.lax.stop_gradient
@@ -94,7 +93,7 @@ def mean_estimate(
     """Σ_t γ^t E[ĝ] over N states of step t and K actions in each, by quadrature."""
     points, log_weights = gauss_hermite_grid(3, n + n * k)
 
-    @quick_jit
+    @jax.jit
     def run(policy):
         moments = state_moments(problem, policy)
         forms = quadratic_values(problem, policy, temperature=TEMPERATURE)
@@ -119,7 +118,7 @@ def mean_estimate(
     return run(policy_of())
 
 
-@quick_jit
+@jax.jit
 def soft_gradient(problem):
     def soft_return(policy):
         return soft_linear_quadratic_return(problem, policy, temperature=TEMPERATURE)
@@ -136,7 +135,7 @@ def test_unbiased_for_the_soft_return(discount):
 def test_unbiased_for_minus_the_reverse_kl():
     problem = problem_of()
 
-    @quick_jit
+    @jax.jit
     def gradient(policy):
         def objective(policy):
             terms = {"temperature": TEMPERATURE}

@@ -35,13 +35,12 @@ from tests.exactness.problems import (
     table_visits,
     visits,
 )
-from tests.toys import quick_jit
 
 TEMPERATURES = [0.5, 2.0]
 TRAJECTORY = OF_PRIOR["reverse_kl_trajectory"]
 
 
-@quick_jit
+@jax.jit
 def truth(problem, temperature):
     """−α ∇KL(q ‖ p(.|O))."""
     terms = (problem, prior_of(problem), temperature)

@@ -35,7 +35,6 @@ from tests.exactness.problems import (
     table_visits,
     visits,
 )
-from tests.toys import quick_jit
 
 TEMPERATURE = 0.5
 PRICES = [0.0, 2.0, 30.0]
@@ -76,7 +75,7 @@ def lagrangian(logits, problem, multiplier):
     return jnp.sum(masses * jnp.sum(jnp.where(mask, steps, 0.0), axis=1))
 
 
-@quick_jit
+@jax.jit
 def truth(problem, multiplier):
     """∇ of the Lagrangian, over 1 + λ."""
     gradient = jax.grad(lagrangian)(problem.logits, problem, multiplier)

@@ -30,7 +30,7 @@ from reins.experiments.config import (
     TrainConfig,
 )
 from reins.types import Pairs, Trajectory
-from tests.toys import quick_jit, scripted_env
+from tests.toys import scripted_env
 
 LAP = "reins/LapGridWorld-v0"
 
@@ -221,7 +221,7 @@ def test_the_temperature_of_awr_follows_its_schedule():
         *(jnp.zeros((1, 4, 4)), jnp.zeros((1, 4), int), steps, steps),
         *(steps > 0, steps > 0, jnp.ones((1, 4, 4)), steps == 0, steps.astype(int)),
     )
-    state, _ = quick_jit(agent.update)(state, batch, jax.random.key(0))
+    state, _ = jax.jit(agent.update)(state, batch, jax.random.key(0))
     # 8 of the 80 updates that 40 steps will make.
     np.testing.assert_allclose(state.temperature.multiplier, 1.85, rtol=1e-5)
 

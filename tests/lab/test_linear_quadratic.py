@@ -30,7 +30,6 @@ from reins.tabular import (
     visit_moments,
 )
 from tests.tabular.test_linear_quadratic import gaussian_of, log_density, soft_total
-from tests.toys import quick_jit
 
 
 def spec_of(**changes):
@@ -71,7 +70,7 @@ def rewards_of(problem, states, actions):
 
 
 def slope(objective, params=PARAMS):
-    return quick_jit(jax.grad(objective))(jnp.asarray(params))
+    return jax.jit(jax.grad(objective))(jnp.asarray(params))
 
 
 # The truth, against slow ways to it.
@@ -185,7 +184,7 @@ def estimates(spec, name, draws):
     options = record.options._replace(actions=1)
     design = problem.design(design_of(record, name), options)
 
-    @quick_jit
+    @jax.jit
     def run(params, draws):
         def one(draw):
             def loss(params):
@@ -271,7 +270,7 @@ def test_squared_norms_are_those_of_the_summed_scores():
     design = linear_quadratic_problem(DISCOUNTED).design("trajectories", Options())
     found = design.quantities(design.params, design.tables, rows)["squared_norms"]()
 
-    @quick_jit
+    @jax.jit
     def expected(params):
         def log_prob(params):
             log_probs = LinearPolicy(*params).log_prob(
@@ -288,7 +287,7 @@ def test_squared_norms_are_those_of_the_summed_scores():
 def test_weights_of_states_sum_to_one_at_every_step(states):
     design = linear_quadratic_problem().design("states", Options(states=states))
 
-    @quick_jit
+    @jax.jit
     def run(key):
         draw = design.draw(design.tables, key, 5)
         return design.quantities(design.params, design.tables, draw)["state_weights"]()
@@ -339,7 +338,7 @@ def test_dropping_the_ratios_of_later_steps_takes_the_old_policys_q():
     problem, policy = DEFAULT_SPEC.problem, LinearPolicy(*map(jnp.asarray, PARAMS))
     old = LinearPolicy(*map(jnp.asarray, OLD))
 
-    @quick_jit
+    @jax.jit
     def expected():
         states = state_moments(problem, policy)
         forms = quadratic_values(problem, old, temperature=0.0)
@@ -395,7 +394,7 @@ def test_weights_have_a_variance():
     def posterior(path):
         return 2 * joint(path) - log_density(problem, policy, path)
 
-    @quick_jit
+    @jax.jit
     def found():
         spread = [
             jnp.linalg.eigvalsh(gaussian_of(f, size)[1]) for f in (ratios, posterior)

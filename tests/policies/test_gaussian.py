@@ -19,7 +19,7 @@ from reins.envs import Env, Step
 from reins.errors import ConfigError
 from reins.policies import gaussian_policy, policy_for
 from reins.policies.gaussian import check_scale
-from tests.toys import point_env, quick_jit, random_batch
+from tests.toys import point_env, random_batch
 
 KEY = jax.random.key(2)
 SCALES = ["free", "fixed", "state"]
@@ -168,7 +168,7 @@ def test_nothing_moves_a_fixed_scale(name):
     policy = gaussian_policy(2, 1, hidden=(3,), log_std=-0.7, scale="fixed")
     agent = AGENTS[name](policy)
     state, batch = agent.init(KEY), point_batch()
-    after, info = quick_jit(agent.update)(state, batch, KEY)
+    after, info = jax.jit(agent.update)(state, batch, KEY)
     means = [s.policy(batch.observations).mean for s in (state, after)]
     assert np.max(np.abs(means[1] - means[0])) > 1e-4
     for made in jax.tree.leaves(info):
@@ -220,7 +220,7 @@ def test_a_state_s_scale_learns_what_each_state_wants(scale):
     policy = gaussian_policy(2, 1, hidden=(), log_std=-0.5, scale=scale)
     agent = a2c(policy, CRITIC, optax.adam(0.03), entropy_weight=1.0)
 
-    @quick_jit
+    @jax.jit
     def step(state, key):
         collect_key, update_key = jax.random.split(key)
         start = start_rollout(env, collect_key, 32)

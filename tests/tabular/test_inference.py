@@ -39,7 +39,6 @@ from reins.tabular import (
     trajectory_log_probs,
 )
 from tests.exactness.problems import policy_problem
-from tests.toys import quick_jit
 
 TEMPERATURE, LOG_Z0 = 0.7, 0.4
 SOFT = {"temperature": TEMPERATURE}
@@ -235,7 +234,7 @@ def test_only_stochastic_dynamics_are_changed(dynamics):
     equal(start, np.sum(states * np.log(states / case.mdp.initial[:3])))
 
 
-@quick_jit
+@jax.jit
 def enumerated_kls(trajectories, log_posterior, logits):
     """Reverse and forward KL over trajectories, with their gradients."""
 
@@ -250,7 +249,7 @@ def enumerated_kls(trajectories, log_posterior, logits):
     return tuple(jax.value_and_grad(kl)(logits) for kl in (reverse, forward))
 
 
-KLS = [quick_jit(jax.value_and_grad(kl, argnums=1)) for kl in (reverse_kl, forward_kl)]
+KLS = [jax.jit(jax.value_and_grad(kl, argnums=1)) for kl in (reverse_kl, forward_kl)]
 
 
 # The model ignores the discount.
@@ -520,8 +519,8 @@ def test_gradients_pass_through_everything():
             + forward_kl(mdp, jnp.sin(log_prior), log_prior, **options)
         )
 
-    slopes = quick_jit(jax.grad(total, argnums=(0, 1, 2)))(log_prior, 0.7, 0.4)
-    total = quick_jit(total)
+    slopes = jax.jit(jax.grad(total, argnums=(0, 1, 2)))(log_prior, 0.7, 0.4)
+    total = jax.jit(total)
     step = 1e-5
     up, down = (total(log_prior, 0.7 + move, 0.4) for move in (step, -step))
     assert abs(slopes[1] - (up - down) / (2 * step)) < 1e-7

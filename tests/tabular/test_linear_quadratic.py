@@ -31,7 +31,6 @@ from reins.tabular import (
     state_moments,
     visit_moments,
 )
-from tests.toys import quick_jit
 
 NUMBERS = {
     "state_factor": 0.9,
@@ -145,7 +144,7 @@ def test_returns_are_those_of_quadrature(discount, temperature):
 def test_returns_are_those_of_the_density(temperature):
     problem, policy = problem_of(3, discount=0.8), policy_of()
 
-    @quick_jit
+    @jax.jit
     def expected():
         size = 2 * problem.horizon + 1
         density = partial(log_density, problem, policy)
@@ -166,7 +165,7 @@ def test_returns_are_those_of_the_density(temperature):
 def test_the_gradient_is_the_mean_of_totals_times_scores(discount):
     problem, policy = problem_of(discount=discount), policy_of()
 
-    @quick_jit
+    @jax.jit
     def both(policy):
         def weighted_scores(policy):
             states, actions, log_weights = jax.lax.stop_gradient(paths(problem, policy))
@@ -315,7 +314,7 @@ def posterior(problem):
     prior = policy_of(0.0, 0.0, np.log(problem.prior_std))
     split = problem.horizon + 1
 
-    @quick_jit
+    @jax.jit
     def run():
         def joint(path):
             total = soft_total(problem, prior, path[:split], path[split:], 0.0)
@@ -352,7 +351,7 @@ def test_messages_are_integrals_over_what_lies_ahead():
         rewards = problem.reward(state, action) + problem.reward(rest[0], rest[1])
         return total + rewards / TEMPERATURE
 
-    @quick_jit
+    @jax.jit
     def expected(state, action):
         def from_state(rest):
             return onward(state, rest[2], rest) + problem.log_prior(rest[2])
@@ -378,7 +377,7 @@ def test_the_boltzmann_policy_is_the_normalised_exponential(temperature):
     forms = quadratic_values(problem, policy_of(), temperature=temperature)
     found = quadratic_boltzmann_policy(problem, forms, temperature=TEMPERATURE)
 
-    @quick_jit
+    @jax.jit
     def expected(form, state):
         def log_mass(action):
             value = quadratic_value(form, state, action[0])
@@ -403,7 +402,7 @@ def test_the_reverse_kl_is_that_of_two_gaussians():
     problem, policy = problem_of(), policy_of()
     size = 2 * problem.horizon + 1
 
-    @quick_jit
+    @jax.jit
     def expected(p_mean, p_cov):
         q_mean, q_cov, _ = gaussian_of(partial(log_density, problem, policy), size)
         precision, away = jnp.linalg.inv(p_cov), p_mean - q_mean
@@ -459,7 +458,7 @@ def test_the_smoothed_return_is_the_heat_equation_s():
     def laplacian(function):
         return lambda vector: jnp.trace(jax.hessian(function)(vector))
 
-    @quick_jit
+    @jax.jit
     def expected(vector):
         first, second = laplacian(returns), laplacian(laplacian(returns))
         moved = 0.5 * std**2 * first(vector) + std**4 / 8 * second(vector)

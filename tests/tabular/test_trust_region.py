@@ -19,7 +19,6 @@ from reins.tabular import (
     trajectory_kl,
     trajectory_log_probs,
 )
-from tests.toys import quick_jit
 
 
 def equal(found, expected):
@@ -35,7 +34,7 @@ def problem(request):
     return mdp, *(jax.random.normal(key, (4, 3)) for key in keys[1:])
 
 
-@quick_jit
+@jax.jit
 def scores_and_log_masses(trajectories, logits):
     """∇ log p(τ) of every trajectory, and log p(τ)."""
     scores = jax.jacobian(lambda x: trajectory_log_probs(trajectories, x))(logits)
@@ -52,7 +51,7 @@ def test_the_policys_fisher_matrix_is_that_of_whole_trajectories(problem):
 
 def test_the_fisher_matrix_is_the_curvature_of_the_kl(problem):
     mdp, logits, _ = problem
-    hessian = quick_jit(jax.hessian(lambda new: trajectory_kl(mdp, logits, new)))
+    hessian = jax.jit(jax.hessian(lambda new: trajectory_kl(mdp, logits, new)))
     equal(policy_fisher(mdp, logits), hessian(logits).reshape(12, 12))
 
 
@@ -128,7 +127,7 @@ def test_what_a_policy_would_do_in_a_terminal_state_costs_nothing(problem):
 def many():
     """The bound in each form for 200 random MDPs, old policies, and steps from them."""
 
-    @quick_jit
+    @jax.jit
     @jax.vmap
     def bounds(key):
         mdp_key, old_key, step_key, size_key = jax.random.split(key, 4)

@@ -45,7 +45,7 @@ from reins.tabular import (
 from reins.tabular.sampling import sample_trajectories
 from reins.types import Trajectory
 from tests.agents.by_hand import moved, skewed_policy
-from tests.toys import linear_critic, quick_jit, scripted_env
+from tests.toys import linear_critic, scripted_env
 
 # Against the enumeration of everything that can happen.
 
@@ -84,7 +84,7 @@ def measured_estimates(mdp, batches):
         weights = step_weights(policy, values, batch, discount=1.0)
         return batch_gradients(policy, weights, batch)
 
-    return jax.tree.map(np.asarray, quick_jit(jax.vmap(one))(rows))
+    return jax.tree.map(np.asarray(jax.vmap(one))(rows))
 
 
 def exact_traces(mdp):
@@ -212,7 +212,7 @@ def test_an_estimate_is_the_step_of_the_agent(credit, baseline):
     act = lambda seen, key: policy(seen).sample(key)  # noqa: E731
     batch = run_episodes(scripted_env(), act, jax.random.key(1), 6).trajectory
     state = agent.init(jax.random.key(0))
-    after, _ = quick_jit(agent.update)(state, batch, jax.random.key(2))
+    after, _ = jax.jit(agent.update)(state, batch, jax.random.key(2))
     critics_ = {"state": lambda batch: value(batch.observations)}
     weights = step_weights(policy, critics_, batch, discount=0.8)
     found = batch_gradients(policy, weights, batch)

@@ -29,7 +29,6 @@ from reins.tabular import (
     trajectory_log_probs,
 )
 from reins.tabular.sampling import rewarded, sample_trajectories
-from tests.toys import quick_jit
 
 CONFIG = HorizonConfig(horizons=(1, 2, 3), repeats=1000, samples=20, batches=20)
 
@@ -108,7 +107,7 @@ def test_exact_means_are_those_of_all_trajectories_of_the_behaviour(spec):
     p = jnp.exp(trajectory_log_probs(every, spec.behaviours[0]))
     before, behaviour = every.states[:, :-1], logs(spec)[1]
 
-    @quick_jit
+    @jax.jit
     def mean(logits):
         def summed(logits, loss):
             log_probs = jax.nn.log_softmax(logits)[before, every.actions]

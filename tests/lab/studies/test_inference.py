@@ -15,7 +15,6 @@ from reins.lab.studies.inference import (
     with_mean_rewards,
 )
 from reins.tabular import expected_return, random_mdp
-from tests.toys import quick_jit
 
 CONFIG = {"mdps": 20, "points": 5, "temperatures": (0.5, 2.0)}
 TEMPERATURE = 0.5
@@ -47,7 +46,7 @@ def test_the_lottery_of_the_max_entropy_policy_by_hand():
         q = np.array([1.0 + value, luck * (4.0 + left)]) / TEMPERATURE
         value = TEMPERATURE * np.log(np.mean(np.exp(q)))
     log_prior = jnp.full((3, 2), -jnp.log(2.0))
-    found = quick_jit(compare)(lottery(luck), log_prior, TEMPERATURE)
+    found = jax.jit(compare)(lottery(luck), log_prior, TEMPERATURE)
     equal(found.soft_return[1], value)
     equal(found.first[1], np.exp(q[1]) / np.sum(np.exp(q)))
 
@@ -66,7 +65,7 @@ def test_the_posterior_of_the_lottery_by_hand():
             lucky = luck * np.exp((won + left) / TEMPERATURE)
             ticket = np.exp(paid / TEMPERATURE) * (lucky + (1.0 - luck))
             messages = np.array([work, ticket])
-        found = quick_jit(compare)(mdp, log_prior, TEMPERATURE)
+        found = jax.jit(compare)(mdp, log_prior, TEMPERATURE)
         equal(found.first[0], messages[1] / np.sum(messages))
 
 

@@ -19,7 +19,6 @@ from reins.lab.studies.mixture import (
     quadrature,
     target_fit_kl,
 )
-from tests.toys import quick_jit
 
 CONFIG = KlFitConfig(starts=5)
 AXIS = np.linspace(-12.0, 12.0, 481)
@@ -79,10 +78,10 @@ def test_the_divergences_of_one_mode_are_in_closed_form():
     grid = quadrature(64)
     terms = (one.mean, one.covariance), (other.mean, other.covariance)
     forward = gaussian_kl_full(*terms[0], *terms[1])
-    found = quick_jit(target_fit_kl)(p, other, grid)
+    found = jax.jit(target_fit_kl)(p, other, grid)
     np.testing.assert_allclose(found, forward, atol=1e-10)
     reverse = gaussian_kl_full(*terms[1], *terms[0])
-    found = quick_jit(fit_target_kl)(p, other, grid)
+    found = jax.jit(fit_target_kl)(p, other, grid)
     np.testing.assert_allclose(found, reverse, atol=1e-10)
 
 
@@ -98,7 +97,7 @@ def test_the_forward_fit_has_the_moments_and_no_better_neighbour(study):
     def loss(fit):
         return target_fit_kl(p, fit, grid)
 
-    slopes = quick_jit(jax.grad(loss))(best)
+    slopes = jax.jit(jax.grad(loss))(best)
     np.testing.assert_allclose(slopes.mean, 0.0, atol=1e-10)
     np.testing.assert_allclose(jnp.tril(slopes.factor), 0.0, atol=1e-10)
 
