@@ -64,6 +64,10 @@ def test_list_prints_a_line_for_each(capsys):
         (["train", "ppo", "--env", "reins/Lap-v0"], ["no environment", "Near to it"]),
         ([*LEARN, "nothing.npz"], ["there is no such file", "Check the path"]),
         ([*LEARN, "lapgridworld", "--method", "irl"], ["Did you mean `icrl`"]),
+        (
+            [*LEARN, "lapgridworld", "--preset", "robots", "--forward-agent", "ddpg"],
+            ["no forward agent `ddpg`"],
+        ),
         ([*LEARN, "lapgridworld", "--rollout-steps", "100"], ["last up to 200"]),
         ([*LEARN, "lapgridworld", "--kl-new-old", "2.5"], ["log 10 = 2.30"]),
         (["train", "ppo", "--env", LAP, "--seeds", "0"], ["seeds must be positive"]),

@@ -349,6 +349,7 @@ def _parsed(words: list[str]) -> Any:
         told["demonstrations"] = _said(words, "--demonstrations")
         if None not in told.values():
             told["method"] = _said(words, "--method") or "icrl"
+            told["forward_agent"] = _said(words, "--forward-agent") or "ppo"
             default = LearnConstraint(gathered(LearnConfig, told))
     if default is None:  # no preset, or too little is said, which is complained of
         return tyro.cli(Command, args=words, prog="reins", description=__doc__)

@@ -111,6 +111,14 @@ def test_who_learns_under_a_constraint_has_its_own_usual_networks():
     )
 
 
+def test_what_a_preset_says_of_ppo_alone_is_for_no_other():
+    told = {"env": "reins/HalfCheetahWall-v0", "demonstrations": "x"}
+    ppo = gathered(LearnConfig, {**told, "preset": "robots"})
+    sac = gathered(LearnConfig, {**told, "preset": "robots", "forward_agent": "sac"})
+    assert (sac.constraint, sac.cost) == (ppo.constraint, ppo.cost)
+    assert (ppo.ppo.minibatches, sac.ppo.minibatches) == (40, PPOConfig().minibatches)
+
+
 def test_steps_are_rounded_up_to_whole_batches():
     run = RunConfig(steps=4_001, environments=10, rollout_steps=200)
     assert run.updates == 3

@@ -1,7 +1,7 @@
 """Settings of a constraint that is learned."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 from reins.agents.icrl import BackwardStep, Forward
 from reins.constraints import StopRule
@@ -91,11 +91,15 @@ class ConstraintConfig:
         )
 
 
+ForwardAgent = Literal["ppo", "sac"]
+FORWARD_AGENTS: tuple[ForwardAgent, ...] = get_args(ForwardAgent)
+
+
 @dataclasses.dataclass(frozen=True)
 class ForwardAgentConfig:
     """Settings of the agent that learns under the constraint."""
 
-    forward_agent: Literal["ppo", "sac"] = "ppo"
+    forward_agent: ForwardAgent = "ppo"
     """Who learns under it, with a multiplier where it is told as a cost; sac remembers
     steps, and prices them by the present zeta."""
     buffer_size: int = 1_000_000
