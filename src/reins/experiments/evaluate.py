@@ -14,7 +14,7 @@ from reins.data import Demonstrations
 from reins.envs import Env, kept_actions
 from reins.errors import ConfigError
 from reins.experiments import plot
-from reins.experiments.build import build, carried
+from reins.experiments.build import carried, places
 from reins.experiments.config import TrainConfig, command_line
 from reins.experiments.files import write_json
 from reins.experiments.judge import episodes_of, judge
@@ -117,9 +117,9 @@ def _left_by_agents(
 def _judged_over(stored: StoredRun, horizon: int) -> StoredRun:
     """The same run, judged in episodes of so many steps."""
     host = dataclasses.replace(stored.config.host, horizon=horizon)
-    other = build(dataclasses.replace(stored.config, host=host))
-    places = {name: getattr(other, name) for name in ("return_env", "violation_env")}
-    return stored._replace(task=stored.task._replace(**places))
+    _, judged, nominal = places(dataclasses.replace(stored.config, host=host))
+    task = stored.task._replace(return_env=judged, violation_env=nominal)
+    return stored._replace(task=task)
 
 
 def plot_runs(folders: Sequence[Path], out: Path | None, terminal: Terminal) -> Summary:

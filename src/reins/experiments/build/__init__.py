@@ -7,7 +7,7 @@ from reins.experiments.build.inputs import (
     input_spec,
     normalised_by,
 )
-from reins.experiments.build.task import Task, build
+from reins.experiments.build.task import Task, build, places
 
 __all__ = [
     "Task",
@@ -18,4 +18,5 @@ __all__ = [
     "each_its_own",
     "input_spec",
     "normalised_by",
+    "places",
 ]

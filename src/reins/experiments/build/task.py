@@ -59,6 +59,14 @@ class Task(NamedTuple):
     constraint: Constraint | None = None
 
 
+class Places(NamedTuple):
+    """Environments of a run: as in `Task`, and as they are without a constraint."""
+
+    env: Env | HostEnv
+    return_env: Env | HostEnv
+    violation_env: Env | HostEnv
+
+
 STEP_BY_STEP = ("sac", "sac-lagrangian", "mpo", "awr")
 """Agents that make an update for every step, from what they remember."""
 
@@ -76,15 +84,26 @@ def build(config: TrainConfig | LearnConfig, seed: int | None = None) -> Task:
     return _learn_task(config)
 
 
-def _train_task(config: TrainConfig, seed: int | None) -> Task:
+def places(config: TrainConfig | LearnConfig) -> Places:
+    """Make the environments of a run."""
     options = config.host.options()
-    nominal = env = make_env(config.env, options)
-    if twin_ids(config.env)[0] != config.env:
+    nominal_id, constrained_id = twin_ids(config.env)
+    if isinstance(config, LearnConfig):
+        env = judged = nominal_twin(config.env, options)
+        if constrained_id != env.name:
+            judged = constrained_twin(config.env, options)
+        return Places(env, judged, env)
+    env = judged = nominal = make_env(config.env, options)
+    if nominal_id != config.env:
         nominal = nominal_twin(config.env, options)
-    judged = env
     if config.return_env is not None:
-        twin = config.return_env in twin_ids(config.env)
+        twin = config.return_env in (nominal_id, constrained_id)
         judged = make_env(config.return_env, options if twin else HostOptions())
+    return Places(env, judged, nominal)
+
+
+def _train_task(config: TrainConfig, seed: int | None) -> Task:
+    env, judged, nominal = places(config)
     env = constrained(env, config, seed)
     agent = BUILDERS[config.agent](env, config)
     episodes = _evaluation_episodes(env, config.run)
@@ -96,10 +115,7 @@ def _train_task(config: TrainConfig, seed: int | None) -> Task:
 
 
 def _learn_task(config: LearnConfig) -> Task:
-    env = nominal_twin(config.env, config.host.options())
-    constrained = env
-    if twin_ids(config.env)[1] != env.name:
-        constrained = constrained_twin(config.env, config.host.options())
+    env, judged, nominal = places(config)
     demonstrations = load_demonstrations(config.demonstrations)
     check_demonstrations(demonstrations, config.env, env)
     horizon = demonstrations.horizon
@@ -147,7 +163,7 @@ def _learn_task(config: LearnConfig) -> Task:
         )
     episodes = _evaluation_episodes(env, config.run)
     by_mode = config.run.evaluation_policy == "mode"
-    return Task(agent, env, constrained, env, episodes, by_mode)
+    return Task(agent, env, judged, nominal, episodes, by_mode)
 
 
 def _learner(env: Env | HostEnv, config: LearnConfig) -> Agent:
