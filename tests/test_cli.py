@@ -160,7 +160,7 @@ def test_a_folder_with_a_run_is_refused(capsys, tmp_path):
 
 def test_train_evaluate_plot_demonstrate_and_resume(capsys, tmp_path):
     run = str(tmp_path / "run")
-    small = ["--seeds", "1", "--steps", "800", "--environments", "2", "--epochs", "1"]
+    small = ["--seeds", "2", "--steps", "800", "--environments", "2", "--epochs", "1"]
     small += ["--evaluation-episodes", "2", "--hidden", "8"]
     assert main(["train", "ppo", "--env", LAP, *small, "--out", run, "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
@@ -181,6 +181,14 @@ def test_train_evaluate_plot_demonstrate_and_resume(capsys, tmp_path):
     assert main(made) == 0
     assert len(reins.load_demonstrations(file).actions) == 3
     assert "3 episodes" in capsys.readouterr().out
+    assert main([*made, "--each-seed"]) == 0
+    assert "6 episodes" in capsys.readouterr().out
+    found = reins.load_demonstrations(file)
+    assert len(found.actions) == 6
+    assert "--episodes 3 --each-seed --key 0" in found.made_by
+    assert not np.array_equal(found.actions[0], found.actions[3])
+    error = complaint([*made, "--each-seed", "--seed", "1"], capsys)
+    assert "one of the two" in error
 
 
 def test_an_agent_is_judged_over_another_horizon(capsys, tmp_path):

@@ -190,6 +190,8 @@ class Make:
     """How many episodes, drawn from the stochastic policy."""
     seed: int | None = None
     """Which seed's agent; the first one when not said."""
+    each_seed: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """So many episodes of every seed's agent, one after another."""
     key: int = 0
     """Random seed of the episodes."""
     output: Common = dataclasses.field(default_factory=Output)
@@ -471,6 +473,7 @@ def _demonstrations(
                 out,
                 episodes=action.episodes,
                 seed=action.seed,
+                each_seed=action.each_seed,
                 key=action.key,
                 terminal=terminal,
             )

@@ -40,9 +40,12 @@ def make(
     seed: int | None,
     key: int,
     terminal: Terminal,
+    each_seed: bool = False,
 ) -> Summary:
     """Record a trained agent's episodes in a file; see `demonstrate`."""
-    found = demonstrate(agent, episodes=episodes, seed=seed, key=key)
+    found = demonstrate(
+        agent, episodes=episodes, seed=seed, key=key, each_seed=each_seed
+    )
     made_with = {"versions": versions(found.env_id)}
     written = save_demonstrations(file, found, about=made_with)
     terminal.say(
