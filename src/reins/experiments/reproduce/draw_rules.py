@@ -91,7 +91,9 @@ def _panel(
         text, place = f"not run yet: {', '.join(missing)}", (0.97, 0.03)
         if measure != "return":  # which rises, while violations fall
             place = (0.97, 0.93)
-        axes.text(*place, text, ha="right", transform=axes.transAxes, **QUIET)
+        behind = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        at = {"ha": "right", "transform": axes.transAxes, "bbox": behind}
+        axes.text(*place, text, **at, **QUIET)
 
 
 def _band(axes: Axes, curves: Curves, measure: str, method: str) -> None:
