@@ -2,7 +2,7 @@
 
 Tests compile the same small programs again and again, in this process and in others
 that they start; each worker keeps what it has compiled, from one run to the next, and
-compiles without optimising, which takes a third of the time.
+compiles without optimising, which takes less than half of the time.
 """
 
 import gc

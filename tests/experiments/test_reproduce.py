@@ -107,6 +107,15 @@ def test_cells_have_names_of_their_own(name):
     assert {c.config.agent for c in cells} <= {*USED, *METHODS}
 
 
+@pytest.mark.parametrize("name", REPRODUCTIONS)
+def test_every_cell_can_be_made_smaller(name):
+    table = REPRODUCTIONS[name]
+    for cell in table.cells():
+        run = cell.config.run
+        found = table.scaled(cell, 0.1).config.run.steps
+        assert found == max(run.batch_steps, round(0.1 * run.steps))
+
+
 def test_the_lectures_cover_every_agent():
     found = {cell.config.agent for cell in REPRODUCTIONS["lectures"].cells()}
     theirs = {name for name, told in AGENTS.items() if "(S3)" in told or "(S4)" in told}

@@ -1,4 +1,4 @@
-"""What soft actor-critics share: how Q is asked, and what each update does with it."""
+"""What soft actor-critics share: what an update does with the Q of its critics."""
 
 from collections.abc import Sequence
 from typing import Any

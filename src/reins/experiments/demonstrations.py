@@ -12,7 +12,7 @@ from reins.data.quality import ranges
 from reins.errors import ConfigError
 from reins.experiments.check_demonstrations import check_stored
 from reins.experiments.config import EnvConfig
-from reins.experiments.evaluate import demonstrate
+from reins.experiments.demonstrate import demonstrate
 from reins.experiments.files import (
     load_demonstrations,
     read_demonstrations,

@@ -1,4 +1,4 @@
-"""The commands that look at what was trained: evaluate, plot, and demonstrations."""
+"""The commands that look at what was trained: evaluate and plot."""
 
 import dataclasses
 import time
@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
-from gymnasium import spaces
 
-from reins.data import Demonstrations
-from reins.envs import Env, kept_actions
+from reins.envs import Env
 from reins.errors import ConfigError
 from reins.experiments import plot
 from reins.experiments.build import carried, places
-from reins.experiments.config import TrainConfig, command_line
+from reins.experiments.config import TrainConfig
 from reins.experiments.files import write_json
-from reins.experiments.judge import episodes_of, judge
-from reins.experiments.load import StoredRun, pick, read_run
+from reins.experiments.judge import judge
+from reins.experiments.load import StoredRun, read_run
 from reins.experiments.record import (
     CONFIG_FILE,
     SUMMARY_FILE,
@@ -189,77 +186,3 @@ def evaluate_policies(
         for seed, state in stored.agents.items()
     ]
     return {name: [float(f[name]) for f in found] for name in found[0]}
-
-
-def demonstrate(
-    folder: str | Path,
-    *,
-    episodes: int,
-    seed: int | None,
-    key: int,
-    each_seed: bool = False,
-) -> Demonstrations:
-    """Episodes of a trained agent's stochastic policy in the environment it learned in.
-
-    They say by which commands they were made.
-
-    Args:
-      episodes: how many; of each agent, where there are several.
-      seed: whose agent; the first one's when not said.
-      each_seed: of every seed's agent, one after another.
-
-    Raises: ConfigError for fewer than one episode, an unknown seed, or one seed
-      together with each.
-
-    Raises: DataError when the folder holds no run.
-    """
-    if episodes < 1:
-        raise ConfigError(f"demonstrations need at least 1 episode; found {episodes}.")
-    if each_seed and seed is not None:
-        raise ConfigError(
-            f"episodes of seed {seed} were asked for and of each seed (--each-seed). "
-            "Ask for one of the two."
-        )
-    stored = read_run(folder)
-    if seed is None:
-        seed = next(iter(stored.agents))
-    whose = f"--seed {seed}"
-    if each_seed:
-        whose = "--each-seed"
-        random = jax.random.key(key)
-        keys = {s: jax.random.fold_in(random, s) for s in stored.agents}
-    else:
-        keys = {seed: jax.random.key(key)}
-    shown = [
-        steps
-        for s, own in keys.items()
-        for steps in _episodes(stored, pick(stored, s, folder).policy, episodes, own)
-    ]
-    observations, actions, rewards = (list(part) for part in zip(*shown, strict=True))
-    made_by = (
-        f"{command_line(stored.config)} --out AGENT; reins demonstrations make FILE "
-        f"--agent AGENT --episodes {episodes} {whose} --key {key}"
-    )
-    return Demonstrations(observations, actions, rewards, stored.config.env, made_by)
-
-
-def _episodes(
-    stored: StoredRun, policy: Policy, episodes: int, key: Any
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Observations, actions and rewards of each episode."""
-    env = stored.task.env
-    found = episodes_of(env, policy, key, episodes)
-    rows = jax.tree.map(np.asarray, found.trajectory)
-    space = kept_actions(env.action_space)
-    if isinstance(space, spaces.Box):  # what was done, not what was drawn
-        rows = rows._replace(actions=np.clip(rows.actions, space.low, space.high))
-    return [
-        (
-            np.concatenate(
-                [rows.observations[i, :n], rows.next_observations[i, n - 1 : n]]
-            ),
-            rows.actions[i, :n],
-            rows.rewards[i, :n],
-        )
-        for i, n in enumerate(np.asarray(found.lengths))
-    ]

@@ -19,7 +19,7 @@ from reins.experiments.checkpoint import load_record
 from reins.experiments.config import EnvConfig, from_record
 from reins.experiments.constraint_file import load_constraint
 from reins.experiments.cost_map import Axis, CostMap, cost_map, data_inputs, input_names
-from reins.experiments.evaluate import demonstrate
+from reins.experiments.demonstrate import demonstrate
 from reins.experiments.files import load_demonstrations, write_json
 from reins.experiments.plot_constraint import draw_cost_map, draw_lap_costs
 from reins.experiments.record import (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from reins.experiments.config import LearnConfig, TrainConfig
+from reins.experiments.config import LearnConfig, RunConfig, TrainConfig
 from reins.experiments.record import Curves
 
 
@@ -59,15 +59,21 @@ class Cell(NamedTuple):
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-") + ".csv"
 
 
+def share_of_steps(run: RunConfig, scale: float) -> int:
+    """So many of its steps, at least one batch."""
+    return max(run.batch_steps, round(scale * run.steps))
+
+
 def fewer_steps(cell: Cell, scale: float) -> Cell:
     """The cell with a share of its steps, at least one batch.
 
-    Of those that go by before learning from memory it is the same share.
+    Of those that go by before an agent learns from memory it is the same share.
     """
-    run = cell.config.run
-    steps = max(run.batch_steps, round(scale * run.steps))
-    config = dataclasses.replace(cell.config, run=dataclasses.replace(run, steps=steps))
-    if isinstance(config, TrainConfig) and scale < 1:
+    config = cell.config
+    run = dataclasses.replace(config.run, steps=share_of_steps(config.run, scale))
+    config = dataclasses.replace(config, run=run)
+    remembers = isinstance(config, TrainConfig) and "learning_starts" in config.used
+    if remembers and scale < 1:
         starts = round(scale * config.soft.learning_starts)
         soft = dataclasses.replace(config.soft, learning_starts=starts)
         config = dataclasses.replace(config, soft=soft)

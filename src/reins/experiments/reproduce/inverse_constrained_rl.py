@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from reins.experiments.config import LearnConfig, TrainConfig, gathered
-from reins.experiments.reproduce.cell import Cell
+from reins.experiments.reproduce.cell import Cell, share_of_steps
 
 METHODS = ("icrl", "classifier", "gail-constraint")
 CHEETAH, ANT = "HalfCheetahWall", "AntWall"
@@ -195,7 +195,7 @@ def scaled(cell: Cell, scale: float) -> Cell:
     What is published is of all steps, and is left out at any other size.
     """
     run = cell.config.run
-    steps = max(run.batch_steps, round(scale * run.steps))
+    steps = share_of_steps(run, scale)
     same = steps == run.steps
     run = dataclasses.replace(
         run, steps=steps, evaluation_interval=max(1, steps // EVALUATIONS)

@@ -8,7 +8,7 @@ from typing import Any
 
 from reins.agents.soft_losses import PolicyLoss
 from reins.experiments.config import RunConfig, SACConfig, TrainConfig
-from reins.experiments.reproduce.cell import Cell
+from reins.experiments.reproduce.cell import Cell, share_of_steps
 
 TASKS = ("Hopper-v5", "Walker2d-v5", "HalfCheetah-v5", "Ant-v5", "Humanoid-v5")
 """The cheap ones first."""
@@ -70,7 +70,7 @@ def scaled(cell: Cell, scale: float) -> Cell:
     million steps, and is left out at any other size.
     """
     config: Any = cell.config
-    steps = max(config.run.batch_steps, round(scale * config.run.steps))
+    steps = share_of_steps(config.run, scale)
     run = dataclasses.replace(
         config.run, steps=steps, evaluation_interval=max(1, steps // EVALUATIONS)
     )
