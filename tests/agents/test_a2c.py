@@ -90,7 +90,7 @@ def collector(delay: int):
 @pytest.fixture(scope="module")
 def learner():
     agent = a2c(LINEAR, value_critic(2, hidden=()), optax.adam(0.1), discount=0.5)
-    return agent(agent.update)
+    return agent, jax.jit(agent.update)
 
 
 def test_one_update_improves_the_better_action(learner):

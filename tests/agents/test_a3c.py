@@ -43,7 +43,7 @@ def parts(optimizer=None, workers=1, **settings):
         workers=workers,
         **told(**settings),
     )
-    return made(made.gradient)(made.step)
+    return made, jax.jit(made.gradient), jax.jit(made.step)
 
 
 def run(worker, shared, gradient, *, updates, gather=None):
@@ -64,7 +64,7 @@ def test_one_worker_is_a2c():
     """Three steps of RMSProp, in place and without a lock or in one pure function."""
     agent, gradient, step = parts()
     reference = a2c(skewed_policy, judge, rmsprop(), **told())
-    update, alone = jax.jit(reference.update)(agent.update)
+    update, alone = jax.jit(reference.update), jax.jit(agent.update)
     batch = scripted_batch()[1]
     shared = SharedMemory(agent.init(KEY), step, 1)
     infos = run(0, shared, gradient, updates=3)

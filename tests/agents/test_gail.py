@@ -61,7 +61,7 @@ JUDGE = constraint_network(InputSpec(2, 2, True, (0, 1), (0, 1)), hidden=(3,))
 @functools.cache
 def learner(**told):
     agent = gail(listener(), JUDGE, optax.sgd(LEARNING_RATE), EXPERT, **told)
-    return agent(agent.update)
+    return agent, jax.jit(agent.update)
 
 
 def cross_entropy(judge, batch):

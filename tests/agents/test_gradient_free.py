@@ -50,7 +50,7 @@ def one_step_batch():
 
 # Hill climbing.
 
-climb, breed = jax.jit(CLIMB.update)(BREED.update)
+climb, breed = jax.jit(CLIMB.update), jax.jit(BREED.update)
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def learner(method, *, told=None, **backward) -> Learner:
     backward = BackwardStep(**{"steps": STEPS, "stop": None, **backward})
     scripted_batch()  # compiled here, and known when the shapes of states are asked for
     agent = method(*PARTS, horizon=HORIZON, backward=backward, **(told or {}))
-    return Learner(agent(agent.update))
+    return Learner(agent, jax.jit(agent.update))
 
 
 @pytest.fixture(scope="module")

@@ -361,7 +361,7 @@ def told(denominator):
     )
     policy = point_policy(KEY)
     batch = random_batch(POINT, act=lambda o, k: policy(o).sample(k))[1]
-    return agent(agent.init)(agent.update), batch
+    return agent, jax.jit(agent.init), jax.jit(agent.update), batch
 
 
 @pytest.mark.parametrize("denominator", ["own", "mixture"])

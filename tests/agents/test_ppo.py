@@ -156,7 +156,7 @@ def test_standardise_makes_constants_0(constant):
 @pytest.fixture(scope="module")
 def learner():
     agent = small_ppo()
-    return agent(agent.update)
+    return agent, jax.jit(agent.update)
 
 
 @functools.cache

@@ -412,7 +412,7 @@ def test_nothing_becomes_nan(policy_loss, alpha, reward):
         *(seen, at_bounds, jnp.full((4, 8), reward), jnp.zeros((4, 8)), none, none),
         *(1 - seen, ~none, jnp.zeros((4, 8), jnp.int32)),
     )
-    state, update = agent.init(KEY)(agent.update)
+    state, update = agent.init(KEY), jax.jit(agent.update)
     for key in jax.random.split(KEY, 4):
         state, info = update(state, batch, key)
         for leaf in jax.tree.leaves((state, info)):

@@ -259,7 +259,7 @@ def paid(batch, cost, *, ends=True):
 def test_the_multiplier_moves_with_the_violation(multiplier, cost, expected):
     dual = projected_dual(initial=multiplier, learning_rate=0.1)
     agent = tabular_agent("exact-reverse", dual=dual, budget=0.5, buffer_size=100)
-    state, update = agent.init(KEY)(agent.update)
+    state, update = agent.init(KEY), jax.jit(agent.update)
     waiting, info = update(state, paid(every_step(), cost, ends=False), KEY)
     assert waiting.dual.multiplier == np.float32(multiplier)
     assert info["episode_cost"] == 0.0
@@ -273,7 +273,7 @@ def test_it_rests_until_learning_starts():
     agent = tabular_agent(
         "exact-reverse", dual=dual, buffer_size=100, learning_starts=8
     )
-    state, update = agent.init(KEY)(agent.update)
+    state, update = agent.init(KEY), jax.jit(agent.update)
     waited, _ = update(state, paid(every_step(), 5.0), KEY)
     assert waited.dual.multiplier == 1.0
     learned, _ = update(waited, paid(every_step(), 5.0), KEY)
@@ -420,7 +420,7 @@ def edge_of(policy_loss):
         *(seen, at_bounds, zeros, zeros, none, ends, 1 - seen, ~none),
         jnp.broadcast_to(jnp.arange(8), (4, 8)),
     )
-    return agent.init(KEY)(agent.update), batch
+    return agent.init(KEY), jax.jit(agent.update), batch
 
 
 def test_a_path_through_a_finite_set_is_refused():

@@ -81,7 +81,7 @@ def bandit_batch() -> Trajectory:
 @functools.cache
 def compiled(name: str):
     agent = AGENTS[name]()
-    return agent(agent.update)
+    return agent, jax.jit(agent.update)
 
 
 @pytest.mark.parametrize("name", AGENTS)

@@ -183,7 +183,7 @@ def test_nothing_becomes_nan(eta, reward):
 
     batch = random_batch(point_env(), act=push)[1]
     batch = batch._replace(rewards=jnp.full_like(batch.rewards, reward))
-    state, update = agent.init(KEY)(agent.update)
+    state, update = agent.init(KEY), jax.jit(agent.update)
     for key in jax.random.split(KEY, 3):
         state, info = update(state, batch, key)
         for leaf in jax.tree.leaves((state, info)):

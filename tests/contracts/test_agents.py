@@ -302,7 +302,7 @@ def case(request) -> Case:
     discrete = env is DISCRETE
     batch = scripted_batch()[1] if discrete else continuous_batch()[1]
     agent = AGENTS[name](env)
-    return Case(env, agent(agent.update), batch)
+    return Case(env, agent, jax.jit(agent.update), batch)
 
 
 @functools.cache

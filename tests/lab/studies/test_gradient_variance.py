@@ -84,7 +84,7 @@ def measured_estimates(mdp, batches):
         weights = step_weights(policy, values, batch, discount=1.0)
         return batch_gradients(policy, weights, batch)
 
-    return jax.tree.map(np.asarray(jax.vmap(one))(rows))
+    return jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(rows))
 
 
 def exact_traces(mdp):
